@@ -1,0 +1,75 @@
+/** @file What set-up says, and what it falls back to, when an engine cannot be made. */
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { findCompiler, getCompiler } from "./compiler.mjs";
+import { hasEngine, installEngine, readEngineRecord } from "./engine.mjs";
+import type { SetupError } from "./errors.mjs";
+import { engineNotes } from "./steps.mjs";
+import { fakePath, makeProject, withEnvironment } from "./testing";
+
+/** A project whose virtual environment's Python is a shell script. */
+function projectWithPython(body: string) {
+  const at = makeProject();
+  mkdirSync(join(at.venv, "bin"), { recursive: true });
+  writeFileSync(at.python, `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  mkdirSync(at.enginePackage, { recursive: true });
+  return at;
+}
+
+const NO_NETWORK =
+  'case "$*" in *"import pip"*) exit 0;; *) echo "NewConnectionError: Failed to establish"; exit 1;; esac';
+
+test("$CXX goes first and may carry arguments; without it c++, g++, clang++ in turn", () => {
+  const path = fakePath({ "g++": "echo g++ 12", ccache: "echo ccache" });
+  assert.equal(findCompiler({ PATH: path })?.program, "g++");
+  const own = findCompiler({ PATH: path, CXX: "ccache g++ -m64" });
+  assert.deepEqual([own?.program, own?.args], ["ccache", ["g++", "-m64"]]);
+  assert.equal(findCompiler({ PATH: fakePath({}) }), undefined);
+});
+
+test("no compiler and no zig: a missing compiler is told, not a failed download of TensorFlow", async () => {
+  const at = projectWithPython(NO_NETWORK);
+  const work = withEnvironment({ PATH: fakePath({}), CXX: undefined }, () => getCompiler(at));
+  await assert.rejects(work, (error: SetupError) => {
+    assert.match(error.message, /no C\+\+ compiler found, and zig could not be downloaded/);
+    assert.match(error.remedy, /install -y g\+\+|xcode-select/);
+    return true;
+  });
+});
+
+test("a CXX that does not run is told, not passed over", async () => {
+  const at = projectWithPython(NO_NETWORK);
+  const work = withEnvironment({ PATH: fakePath({}), CXX: "nocompiler" }, () => getCompiler(at));
+  await assert.rejects(work, /CXX is "nocompiler", which does not run/);
+});
+
+test("no network: the download is named, pure JavaScript remains, and it is not tried at every start", async () => {
+  const at = projectWithPython(NO_NETWORK);
+  const told: string[] = [];
+  await withEnvironment({ PATH: fakePath({}) }, () => installEngine(at, {}, (text) => told.push(text)));
+  const record = readEngineRecord(at);
+  assert.equal(record?.engine, "js");
+  assert.deepEqual(
+    record?.failures.map(({ engine }) => engine),
+    ["cpu", "package"],
+  );
+  assert.match(record?.failures[0].reason ?? "", /could not download TensorFlow's library/);
+  assert.match(
+    engineNotes(at).join("\n"),
+    /pure JavaScript, some 100 times slower.*To repair: check the network/,
+  );
+  assert.equal(hasEngine(at, {}), true);
+  assert.equal(hasEngine(at, { retry: true }), false);
+  assert.match(told.join(), /downloading TensorFlow/);
+});
+
+test("a GPU asked for and not to be had leaves its reason and the other engines", async () => {
+  const at = projectWithPython(NO_NETWORK);
+  await withEnvironment({ PATH: fakePath({}) }, () => installEngine(at, { gpu: true }, () => undefined));
+  const record = readEngineRecord(at);
+  assert.equal(record?.failures[0].engine, "cuda");
+  assert.equal(record?.engine, "js");
+  assert.equal(hasEngine(at, { gpu: true }), true);
+});

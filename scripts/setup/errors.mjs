@@ -1,0 +1,28 @@
+/** @file The one error that set-up shows to people: which step, why, and the one thing to do. */
+
+export class SetupError extends Error {
+  /**
+   * @param {string} reason what went wrong, in one sentence
+   * @param {string} remedy the one thing to do
+   * @param {{ log?: string }} [details] `log`: a file with the whole story
+   */
+  constructor(reason, remedy, details = {}) {
+    super(reason);
+    this.name = "SetupError";
+    this.remedy = remedy;
+    this.log = details.log;
+  }
+}
+
+/**
+ * An error as people read it, with the step that it stopped.
+ * @param {string} step
+ * @param {unknown} error
+ */
+export function describeFailure(step, error) {
+  const reason = error instanceof Error ? error.message : String(error);
+  const lines = [`Set-up stopped at "${step}": ${reason}`];
+  if (error instanceof SetupError) lines.push(`To repair: ${error.remedy}`);
+  if (error instanceof SetupError && error.log) lines.push(`Details: ${error.log}`);
+  return lines.join("\n");
+}

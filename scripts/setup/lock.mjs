@@ -1,0 +1,108 @@
+/**
+ * @file One set-up at a time in a checkout: a lock file with its holder's process id and a heartbeat.
+ *
+ * A lock is stale when its holder on this machine is gone, or when its heartbeat (the file's time) stopped, as
+ * it does when the holder ran on another machine that shares the folder.
+ */
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname } from "node:os";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+
+const BEAT_MS = 5_000;
+const SILENT_MS = 60_000;
+
+/** @param {number} pid */
+function isRunning(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code === "EPERM";
+  }
+}
+
+/**
+ * The lock as it lies there, or undefined when there is none.
+ * @param {string} path
+ */
+function look(path) {
+  try {
+    const text = readFileSync(path, "utf8");
+    const [host, pid] = text.split(" ");
+    const silent = Date.now() - statSync(path).mtimeMs > SILENT_MS;
+    return { text, stale: silent || (host === hostname() && !isRunning(Number(pid))) };
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Takes a stale lock away, but not the fresh one that another process may have put there meanwhile.
+ * @param {string} path
+ * @param {string} text the stale lock's content
+ */
+function removeStale(path, text) {
+  const aside = `${path}.stale-${process.pid}`;
+  try {
+    renameSync(path, aside);
+    if (readFileSync(aside, "utf8") !== text) linkSync(aside, path);
+  } catch {
+    // Another process was quicker, in either step: the next look tells.
+  }
+  rmSync(aside, { force: true });
+}
+
+/** @param {string} path @param {string} text */
+function tryToTake(path, text) {
+  try {
+    writeFileSync(path, text, { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EEXIST") throw error;
+    return false;
+  }
+}
+
+/**
+ * Waits for the lock and takes it. The returned function gives it back.
+ * @param {string} path
+ * @param {() => void} [onWait] called once when another process holds it
+ * @returns {Promise<() => void>}
+ */
+export async function takeLock(path, onWait) {
+  mkdirSync(dirname(path), { recursive: true });
+  const text = `${hostname()} ${process.pid} ${Date.now()}`;
+  let waiting = false;
+  while (!tryToTake(path, text)) {
+    const found = look(path);
+    if (found?.stale) removeStale(path, found.text);
+    else {
+      if (!waiting) onWait?.();
+      waiting = true;
+      await sleep(300);
+    }
+  }
+  const beat = setInterval(() => {
+    const now = new Date();
+    try {
+      utimesSync(path, now, now);
+    } catch {
+      // The lock was taken away by hand: nothing to keep fresh.
+    }
+  }, BEAT_MS);
+  beat.unref();
+  return () => {
+    clearInterval(beat);
+    if (look(path)?.text === text) rmSync(path, { force: true });
+  };
+}

@@ -1,0 +1,168 @@
+/**
+ * @file The Python side: an interpreter that will do, the virtual environment `.venv`, and its packages exactly
+ * as locked.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { SetupError } from "./errors.mjs";
+import { ask, kindOfTrouble, lastWords, run } from "./process.mjs";
+import { hashOf, isStamped, writeJson } from "./stamp.mjs";
+
+/** @typedef {import("./layout.mjs").Layout} Layout */
+/** @typedef {{ program: string, args: string[], version: string }} Python */
+
+const OLDEST_MINOR = 10;
+const NAMES = ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10"];
+const INSTALL_PYTHON =
+  "install Python 3.10 or newer (Debian and Ubuntu: sudo apt-get install -y python3 python3-venv; macOS: brew install python), then run the command again";
+const INSTALL_VENV = "run sudo apt-get install -y python3-venv, then run the command again";
+const AGAIN = "then run the command again; it continues where it stopped";
+
+const VERSION_CODE = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
+
+/** @param {string} version */
+function isNewEnough(version) {
+  const [major, minor] = version.split(".").map(Number);
+  return major > 3 || (major === 3 && minor >= OLDEST_MINOR);
+}
+
+/**
+ * The first Python that is new enough: $LOWER_BOUND_PYTHON, or one on the PATH, or Windows' launcher.
+ * @param {NodeJS.ProcessEnv} [environment]
+ * @returns {Python}
+ */
+export function findPython(environment = process.env) {
+  const asked = environment.LOWER_BOUND_PYTHON;
+  const candidates = (asked ? [asked] : NAMES).map((program) => ({
+    program,
+    args: /** @type {string[]} */ ([]),
+  }));
+  if (!asked && process.platform === "win32") candidates.push({ program: "py", args: ["-3"] });
+  /** @type {string[]} */
+  const tooOld = [];
+  for (const { program, args } of candidates) {
+    const version = ask(program, [...args, "-c", VERSION_CODE], { env: environment });
+    if (!version) continue;
+    if (isNewEnough(version)) return { program, args, version };
+    tooOld.push(`${program} is ${version}`);
+  }
+  const found = tooOld.length > 0 ? tooOld.join(", ") : `no Python answers to ${asked ?? NAMES.join(", ")}`;
+  throw new SetupError(`${found}; expected 3.${OLDEST_MINOR} or newer`, INSTALL_PYTHON);
+}
+
+/**
+ * The environment for our Python processes: a user's own Python settings that would lead out of the virtual
+ * environment are dropped; pip's proxy, mirror and certificates stay.
+ * @param {NodeJS.ProcessEnv} [environment]
+ * @returns {NodeJS.ProcessEnv}
+ */
+export function pythonEnvironment(environment = process.env) {
+  const {
+    PYTHONHOME,
+    PYTHONPATH,
+    PIP_TARGET,
+    PIP_PREFIX,
+    PIP_ROOT,
+    PIP_REQUIRE_VIRTUALENV,
+    VIRTUAL_ENV,
+    ...rest
+  } = environment;
+  return {
+    ...rest,
+    PYTHONNOUSERSITE: "1",
+    PYTHONUTF8: "1",
+    PIP_USER: "0",
+    PIP_DISABLE_PIP_VERSION_CHECK: "1",
+  };
+}
+
+/** @param {Layout} at */
+const stampPath = (at) => join(at.venv, "lower-bound.json");
+
+/** @param {Layout} at */
+const pythonHash = (at) => hashOf({ paths: [join(at.requirements, "jupyter.txt")] });
+
+/** @param {Layout} at */
+export const hasPython = (at) => existsSync(at.python) && isStamped(stampPath(at), pythonHash(at));
+
+/**
+ * How pip is called for the virtual environment: its own, or the machine's where `ensurepip` is missing.
+ * @param {Layout} at
+ * @param {Python} python
+ * @param {string} log
+ * @returns {Promise<{ program: string, args: string[] }>}
+ */
+async function makeVenv(at, python, log) {
+  const env = pythonEnvironment();
+  const venv = (/** @type {string[]} */ ...flags) =>
+    run(python.program, [...python.args, "-m", "venv", "--clear", ...flags, at.venv], { env, log });
+  const made = await venv();
+  if (made.ok) return { program: at.python, args: ["-m", "pip"] };
+  if (kindOfTrouble(made.output) === "disk")
+    throw new SetupError("the disk is full", `free about 3 GB, ${AGAIN}`);
+  const pip = { program: python.program, args: [...python.args, "-m", "pip", "--python", at.python] };
+  const version = ask(python.program, [...python.args, "-m", "pip", "--version"], { env });
+  const canReachIn = Number(version?.match(/^pip (\d+)/)?.[1] ?? 0) >= 23;
+  if (canReachIn && (await venv("--without-pip")).ok) return pip;
+  rmSync(at.venv, { recursive: true, force: true });
+  if (/ensurepip|No module named venv/.test(made.output))
+    throw new SetupError(`Python ${python.version} cannot make virtual environments`, INSTALL_VENV, { log });
+  throw new SetupError(`python -m venv failed (${lastWords(made.output)})`, `look into ${log}, ${AGAIN}`, {
+    log,
+  });
+}
+
+/**
+ * What pip's output means for people.
+ * @param {string} output
+ * @param {string} what what was to be downloaded
+ * @param {string} log
+ */
+export function pipFailure(output, what, log) {
+  const words = lastWords(output);
+  const [reason, remedy] = {
+    network: [
+      `pip could not download ${what} (${words})`,
+      `check the network, or set pip's proxy or mirror (pip config set global.proxy …, pip config set global.index-url …), ${AGAIN}`,
+    ],
+    disk: ["the disk is full", `free about 3 GB, ${AGAIN}`],
+    hash: [
+      `a downloaded file of ${what} is not the one that was locked`,
+      `run pip cache purge and check the mirror, ${AGAIN}`,
+    ],
+    platform: [
+      `there is no build of ${what} for this Python or platform (${words})`,
+      `use another Python (3.10 to 3.14), named in LOWER_BOUND_PYTHON, ${AGAIN}`,
+    ],
+    other: [`pip failed on ${what} (${words})`, `look into ${log}, ${AGAIN}`],
+  }[kindOfTrouble(output)];
+  return new SetupError(reason, remedy, { log });
+}
+
+/**
+ * Makes the virtual environment afresh and installs the locked packages; stamped only when whole.
+ * @param {Layout} at
+ */
+export async function installPython(at) {
+  const log = join(at.logs, "python.log");
+  const pip = await makeVenv(at, findPython(), log);
+  const lock = join(at.requirements, "jupyter.txt");
+  const flags = ["install", "--require-hashes", "--only-binary=:all:", "--no-input", "-r", lock];
+  const { ok, output } = await run(pip.program, [...pip.args, ...flags], { env: pythonEnvironment(), log });
+  if (!ok) throw pipFailure(output, "JupyterLab", log);
+  writeJson(stampPath(at), { hash: pythonHash(at) });
+}
+
+/**
+ * Runs pip of the virtual environment, or the machine's where it has none.
+ * @param {Layout} at
+ * @param {string[]} args
+ * @param {string} log
+ */
+export function runPip(at, args, log) {
+  const env = pythonEnvironment();
+  if (ask(at.python, ["-c", "import pip"], { env }) !== undefined)
+    return run(at.python, ["-m", "pip", ...args], { env, log });
+  const python = findPython();
+  return run(python.program, [...python.args, "-m", "pip", ...args], { env, log });
+}

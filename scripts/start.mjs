@@ -1,0 +1,91 @@
+/**
+ * @file `npm start [-- --gpu] [-- JupyterLab's arguments]`: sets up what is missing, then opens JupyterLab on the
+ * first lesson and prints its address.
+ */
+import { spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { jupyterEnvironment } from "./setup/jupyter.mjs";
+import { addressOf, jupyterArguments } from "./setup/launch.mjs";
+import { layout, PROJECT } from "./setup/layout.mjs";
+import { readJson } from "./setup/stamp.mjs";
+import { setUp } from "./setup/steps.mjs";
+
+/** @typedef {import("./setup/layout.mjs").Layout} Layout */
+
+/** How long JupyterLab has to end by itself before it is killed. */
+const PATIENCE_MS = 8_000;
+
+/**
+ * Waits until the server with this process id says where it listens; undefined when it ended instead.
+ * @param {Layout} at
+ * @param {import("node:child_process").ChildProcess} server
+ */
+async function waitForServer(at, server) {
+  const file = join(at.jupyter, "runtime", `jpserver-${server.pid}.json`);
+  while (server.exitCode === null && server.signalCode === null) {
+    const info = readJson(file);
+    if (info) return info;
+    await sleep(50);
+  }
+  return undefined;
+}
+
+/**
+ * Calls `stop` when the npm that runs us is gone: killed, it takes its shell along but not us.
+ * @param {() => void} stop
+ */
+function stopWithNpm(stop) {
+  if (!process.env.npm_lifecycle_event) return;
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    stop();
+  }, 1000).unref();
+}
+
+/**
+ * Runs JupyterLab to its end and returns its exit code. Every way of ending us ends it, and with it its kernels.
+ * @param {string[]} given
+ */
+async function runJupyterLab(given) {
+  const at = layout(PROJECT);
+  const args = jupyterArguments(PROJECT, given);
+  mkdirSync(join(at.jupyter, "runtime"), { recursive: true });
+  const server = spawn(at.python, ["-m", "jupyterlab", ...args], {
+    cwd: PROJECT,
+    env: jupyterEnvironment(at),
+    stdio: ["ignore", "inherit", "inherit"],
+  });
+  const ended = new Promise((done) => server.on("close", (code) => done(code ?? 0)));
+  let stopping = false;
+  const stop = () => {
+    if (!stopping) setTimeout(() => server.kill("SIGKILL"), PATIENCE_MS).unref();
+    stopping = true;
+    server.kill("SIGTERM");
+  };
+  for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) process.on(signal, stop);
+  stopWithNpm(stop);
+  const info = await waitForServer(at, server);
+  if (info) {
+    const notebook = args.findLast((argument) => argument.endsWith(".ipynb"));
+    console.log(`\nLower Bound is open at\n\n    ${addressOf(info, notebook)}\n\nCtrl-C here ends it.\n`);
+  }
+  const code = await ended;
+  return stopping ? 0 : code;
+}
+
+async function main() {
+  const given = process.argv.slice(2);
+  await setUp({ gpu: given.includes("--gpu") });
+  return runJupyterLab(given.filter((argument) => argument !== "--gpu"));
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  console.error(/** @type {Error} */ (error).message);
+  process.exitCode = 1;
+}
