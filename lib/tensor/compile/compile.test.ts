@@ -1,0 +1,360 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { test } from "node:test";
+import { assertAllClose, assertNoLeak } from "../../testing";
+import { adam, type CompileOptions, compile, engine, groupNorm, rng, tf } from "..";
+import { addon } from "../native";
+
+const native = { skip: engine.native ? false : "the engine is not native" };
+const values = (tensor: tf.Tensor): number[] => Array.from(tensor.dataSync());
+const ramp = (shape: number[], scale = 1): tf.Tensor =>
+  tf.tidy(() =>
+    tf
+      .sin(
+        tf
+          .range(
+            0,
+            shape.reduce((a, b) => a * b, 1),
+          )
+          .mul(1.7),
+      )
+      .mul(scale)
+      .reshape(shape),
+  );
+
+test("a compiled function equals the function, for each shape it meets", native, () => {
+  const fn = (x: tf.Tensor, y: tf.Tensor) =>
+    tf.softmax(
+      tf
+        .matMul(x as tf.Tensor2D, y as tf.Tensor2D)
+        .relu()
+        .add(1),
+    );
+  const compiled = compile(fn);
+  for (const rows of [2, 5, 2]) {
+    const x = ramp([rows, 3]);
+    const y = ramp([3, 4]);
+    assertAllClose(values(compiled(x, y)), values(fn(x, y)), { rel: 1e-6 });
+  }
+  assert.equal(compiled.graphs.length, 2);
+});
+
+test("inputs and results may be arrays and objects, and a result may be an input", native, () => {
+  const compiled = compile(({ x, pair }: { x: tf.Tensor; pair: tf.Tensor[] }) => ({
+    same: x,
+    list: [pair[0].add(pair[1]), tf.scalar(3)],
+    nothing: undefined,
+  }));
+  const x = tf.tensor1d([1, 2]);
+  const result = compiled({ x, pair: [x, x] }) as { same: tf.Tensor; list: tf.Tensor[] };
+  assert.deepEqual(values(result.same), [1, 2]);
+  assert.deepEqual(result.list.map(values), [[2, 4], [3]]);
+  tf.dispose(result);
+  assert.deepEqual(values(x), [1, 2], "disposing the result must leave the input alone");
+});
+
+test("the same tensor given twice does not tie two inputs together", native, () => {
+  const minus = compile((a: tf.Tensor, b: tf.Tensor) => a.sub(b));
+  const [one, five] = [tf.scalar(1), tf.scalar(5)];
+  assert.deepEqual(values(minus(one, one)), [0]);
+  assert.deepEqual(values(minus(five, one)), [4]);
+});
+
+/** Ops with lists, attributes of each type and native gradients. */
+const functions: Record<string, (x: tf.Tensor4D) => tf.Tensor> = {
+  convolution: (x) => tf.conv2d(x, ramp([3, 3, 4, 6]) as tf.Tensor4D, 2, "same"),
+  transposed: (x) => tf.conv2dTranspose(x, ramp([2, 2, 3, 4]) as tf.Tensor4D, [2, 12, 12, 3], 2, "same"),
+  pooling: (x) => tf.concat([tf.maxPool(x, 2, 2, "same"), tf.avgPool(x, 2, 2, "same")], 3),
+  splitting: (x) =>
+    tf
+      .stack(tf.split(x, 2, 3))
+      .sum(0)
+      .cumsum(3),
+  slicing: (x) =>
+    tf.pad(x.slice([0, 1, 1, 0], [2, 2, 3, 4]), [
+      [0, 0],
+      [1, 1],
+      [0, 2],
+      [0, 0],
+    ]),
+  moments: (x) => {
+    const { mean, variance } = tf.moments(x, [1, 2], true);
+    return x.sub(mean).div(variance.add(1e-5).sqrt());
+  },
+  gathering: (x) => tf.gather(x, tf.tensor1d([2, 0, 2], "int32"), 1),
+  choosing: (x) => tf.where(tf.greater(ramp(x.shape), 0), x.exp(), x.square()),
+  resizing: (x) => tf.image.resizeNearestNeighbor(x, [12, 12]).add(tf.image.resizeBilinear(x, [12, 12])),
+  attention: (x) => {
+    const q = x.reshape([2, 36, 4]);
+    return tf.matMul(tf.softmax(tf.matMul(q, q, false, true)), q);
+  },
+  counting: (x) => tf.oneHot(tf.argMax(x, 3).cast("int32"), 4).cast("float32").mul(x),
+};
+
+test("compiled ops and their gradients equal the eager ones", native, () => {
+  const x = ramp([2, 6, 6, 4]) as tf.Tensor4D;
+  for (const [name, f] of Object.entries(functions)) {
+    const both = (x: tf.Tensor4D) =>
+      [
+        f(x),
+        tf.grad((x: tf.Tensor) =>
+          f(x as tf.Tensor4D)
+            .square()
+            .sum(),
+        )(x),
+      ] as tf.Tensor[];
+    const [y, dx] = both(x);
+    const [yc, dxc] = compile(both, { name })(x) as tf.Tensor[];
+    assert.deepEqual(yc.shape, y.shape);
+    assertAllClose(values(yc), values(y), { rel: 1e-5, abs: 1e-5, what: name });
+    assertAllClose(values(dxc), values(dx), { rel: 1e-5, abs: 1e-4, what: `gradient of ${name}` });
+  }
+});
+
+test("variables: assigned eagerly and inside, cloned, aliased, read", native, () => {
+  const v = tf.variable(tf.tensor1d([1, 2]));
+  const average = tf.variable(tf.tensor1d([0, 0]));
+  average.assign(v); // tfjs lets both share one tensor
+  const step = compile((x: tf.Tensor1D) => {
+    v.assign(v.add(x));
+    const sum = v.sum(); // of the new value
+    v.assign(v.mul(2));
+    return sum;
+  });
+  const old = v.clone();
+  assert.deepEqual(values(step(tf.tensor1d([1, 1]))), [5]);
+  assert.deepEqual(values(v), [4, 6]);
+  assert.deepEqual(
+    [values(old), values(average)],
+    [
+      [1, 2],
+      [1, 2],
+    ],
+  );
+  v.assign(tf.tensor1d([10, 20]));
+  const between = v.clone();
+  assert.deepEqual(values(step(tf.tensor1d([0, 0]))), [30]);
+  assert.deepEqual(
+    [values(v), values(between)],
+    [
+      [20, 40],
+      [10, 20],
+    ],
+  );
+  average.assign(v);
+  tf.dispose(step(tf.tensor1d([0, 0])));
+  assert.deepEqual(
+    [values(v), values(average)],
+    [
+      [40, 80],
+      [20, 40],
+    ],
+  );
+  v.dispose();
+  average.dispose();
+  assert.throws(() => step(tf.tensor1d([0, 0])), /the variable ".*" \[2\] was disposed/);
+});
+
+const optimizers = {
+  sgd: () => tf.train.sgd(0.1),
+  momentum: () => tf.train.momentum(0.05, 0.9),
+  adam: () => tf.train.adam(0.05),
+};
+for (const [name, make] of Object.entries(optimizers)) {
+  test(
+    `tfjs's own ${name}, with the slots that it makes at its first step, trains the same compiled`,
+    native,
+    () => {
+      const x = ramp([8, 3]) as tf.Tensor2D;
+      const train = (use: typeof compile) => {
+        const w = tf.variable(ramp([3, 2]) as tf.Tensor2D);
+        const optimizer = make();
+        const step = use(
+          (x: tf.Tensor2D) =>
+            optimizer.minimize(() => tf.matMul(x, w).sub(1).square().mean() as tf.Scalar, true, [
+              w,
+            ]) as tf.Scalar,
+        );
+        const losses = Array.from({ length: 10 }, () => values(step(x))[0]);
+        return { losses, w: values(w) };
+      };
+      const eager = train((<F>(f: F) => f) as unknown as typeof compile);
+      const compiled = train(compile);
+      assertAllClose(compiled.losses, eager.losses, { rel: 1e-6, what: "loss" });
+      assertAllClose(compiled.w, eager.w, { rel: 1e-6, abs: 1e-7, what: "weight" });
+      assert.ok(eager.losses[9] < eager.losses[0]);
+    },
+  );
+}
+
+test(
+  "inside a gradient and inside another compiled function, a compiled function is the function",
+  native,
+  () => {
+    const square = compile((x: tf.Tensor) => x.square());
+    const x = tf.tensor1d([1, 2, 3]);
+    assert.deepEqual(values(tf.grad((x: tf.Tensor) => square(x).sum())(x)), [2, 4, 6]);
+    assert.deepEqual(values(compile((x: tf.Tensor) => square(square(x)))(x)), [1, 16, 81]);
+  },
+);
+
+/** Each names the op and the two lines that matter, or says what to do instead. */
+const refused: [string, (x: tf.Tensor2D) => unknown, RegExp][] = [
+  [
+    "a value read",
+    (x) => (x.matMul(x).dataSync()[0] > 0 ? x : x.neg()),
+    /result of BatchMatMulV2 at .*compile\.test\.ts:\d+:\d+ is read back to JavaScript at .*compile\.test\.ts:\d+/,
+  ],
+  [
+    "a value read by a promise",
+    (x) => {
+      x.exp()
+        .data()
+        .catch(() => {});
+      return x;
+    },
+    /result of Exp at .*is read back/,
+  ],
+  [
+    "a draw",
+    (x) => x.add(tf.randomNormal([2, 2])),
+    /tf\.randomNormal at .*compile\.test\.ts:\d+:\d+ draws in JavaScript.*rng/,
+  ],
+  [
+    "a draw whose step is a number",
+    (x) => x.add(rng(1, 2).normal([2, 2])),
+    /rng: step is the number 2 inside a compiled function/,
+  ],
+  ["dropout", (x) => tf.dropout(x, 0.5), /draws in JavaScript/],
+  ["a promise", async (x) => x, /what .* returns is a Promise.*synchronous/],
+  ["a number", () => 3, /what .* returns is a number/],
+  [
+    "a kept tensor",
+    (x) => {
+      tf.keep(x.sqrt());
+      return x;
+    },
+    /result of Sqrt at .*compile\.test\.ts:\d+:\d+ was kept/,
+  ],
+  [
+    "a shape that values decide",
+    (x) => tf.unique(x.flatten()).values,
+    /shape of what UniqueV2 at .*compile\.test\.ts:\d+:\d+ returns depends on the values/,
+  ],
+];
+for (const [name, fn, message] of refused) {
+  test(`${name} inside a compiled function is an error that says where`, native, () => {
+    const v = tf.variable(tf.zeros([2]));
+    const before = tf.memory().numTensors;
+    const x = tf.ones([2, 2]) as tf.Tensor2D;
+    const compiled = compile((x: tf.Tensor2D) => {
+      v.assign(v.add(1));
+      return fn(x) as tf.Tensor;
+    });
+    assert.throws(() => compiled(x), message);
+    x.dispose();
+    assert.deepEqual(values(v), [0, 0], "a failed recording must leave variables alone");
+    assert.equal(tf.memory().numTensors, before, "a failed recording must leave no tensors");
+    assert.deepEqual(values(tf.add(1, 1)), [2]);
+    v.dispose();
+  });
+}
+
+test("inputs that are not tensors, and outside tensors that are gone, are errors", native, () => {
+  const compiled = compile((x: tf.Tensor, rate: number) => x.mul(rate));
+  assert.throws(() => compiled(tf.scalar(1), 3), /input\[1\] is a number.*tf\.scalar/);
+  const table = tf.tensor1d([1, 2]);
+  const lookup = compile((x: tf.Tensor) => x.mul(table));
+  assert.deepEqual(values(lookup(tf.scalar(2))), [2, 4]);
+  table.dispose();
+  assert.throws(() => lookup(tf.scalar(2)), /tensor \[2\] from outside.*was disposed/);
+});
+
+test("a variable made inside gets its first value once, from the first call", native, () => {
+  let total: tf.Variable | undefined;
+  const accumulate = compile((x: tf.Tensor) => {
+    total ??= tf.variable(tf.zerosLike(x).add(100));
+    total.assign(total.add(x));
+    return total.clone();
+  });
+  assert.deepEqual(
+    [1, 2, 3].map((i) => values(accumulate(tf.scalar(i)))[0]),
+    [101, 103, 106],
+  );
+  assert.deepEqual(values(total!), [106]);
+});
+
+test("under XLA, and with ops one after another, a step computes the same", native, () => {
+  const x = ramp([8, 6]) as tf.Tensor2D;
+  const train = (options?: CompileOptions) => {
+    const variables = { w: tf.variable(ramp([6, 8]) as tf.Tensor2D), gamma: tf.variable(tf.ones([8])) };
+    const optimizer = adam(variables, { learningRate: 0.01, clipNorm: 1, emaDecay: 0.9 });
+    const loss = () => {
+      const h = tf.matMul(x, variables.w);
+      return groupNorm(h, variables.gamma, tf.zeros([8]), { groups: 2, swish: true })
+        .sub(1)
+        .square()
+        .mean();
+    };
+    const once = () => optimizer.minimize(loss as () => tf.Scalar);
+    const step = options ? compile(once, options) : once;
+    const losses = Array.from({ length: 5 }, () => values(step())[0]);
+    return [...losses, ...values(variables.w)];
+  };
+  const eager = train();
+  assertAllClose(train({ sequential: true }), eager, { rel: 1e-5, abs: 1e-6 });
+  assertAllClose(train({ xla: true }), eager, { rel: 1e-4, abs: 1e-5 });
+});
+
+test("random numbers are the same eager and compiled, and change with the step", native, () => {
+  const draw = (step: tf.Scalar) => {
+    const source = rng(5, step);
+    return [source.normal([3, 4]), source.uniform([2]), source.integers([6], 0, 1000)];
+  };
+  const compiled = compile(draw);
+  const [first, second] = [3, 4].map((step) =>
+    (compiled(tf.scalar(step, "int32")) as tf.Tensor[]).map(values),
+  );
+  assert.deepEqual(first, draw(tf.scalar(3, "int32")).map(values));
+  assert.deepEqual(second, draw(tf.scalar(4, "int32")).map(values));
+  assert.notDeepEqual(first, second);
+});
+
+test("a step leaves tensors, TensorFlow's handles and resident memory as they were", native, () => {
+  const w = tf.variable(ramp([64, 64]) as tf.Tensor2D);
+  const optimizer = tf.train.adam(1e-3);
+  const step = compile(
+    (x: tf.Tensor2D) =>
+      optimizer.minimize(() => tf.matMul(x, w).square().mean() as tf.Scalar, true, [w]) as tf.Scalar,
+  );
+  const once = () => {
+    const x = tf.ones([256, 64]) as tf.Tensor2D;
+    const loss = step(x);
+    x.dispose();
+    return loss;
+  };
+  assertNoLeak(once);
+  const many = (count: number) => {
+    for (let i = 0; i < count; i++) tf.dispose(once());
+    return process.memoryUsage().rss;
+  };
+  many(500);
+  const handles = addon.getNumOfTensors?.();
+  const before = many(100);
+  const after = many(1000);
+  assert.equal(addon.getNumOfTensors?.(), handles);
+  // One input of a step held back would be 65 MB by now; JavaScript's own heap moves by a few.
+  assert.ok(after - before < 20e6, `resident memory grew by ${after - before} bytes in 1,000 steps`);
+});
+
+test("on a backend without graph functions, compile(fn) is fn, tidied", () => {
+  const program = `
+    const { compile, tf } = require("./lib/tensor");
+    const f = compile((x) => x.square().add(1));
+    const x = tf.scalar(3);
+    const y = f(x);
+    console.log(JSON.stringify([y.dataSync()[0], f.graphs.length, tf.memory().numTensors]));`;
+  const env = { ...process.env, LOWER_BOUND_ENGINE: "js" };
+  const out = execFileSync(process.execPath, ["--import", "tsx", "-e", program], { env, encoding: "utf8" });
+  assert.deepEqual(JSON.parse(out.trim().split("\n").pop()!), [10, 0, 2]);
+});

@@ -1,0 +1,8 @@
+/** @file `tf` with its backend chosen, and what else the rest of the library needs of the engine. */
+
+export * as tf from "@tensorflow/tfjs";
+export { type Compiled, type CompiledGraph, type CompileOptions, compile } from "./compile";
+export { ENGINES, type Engine, type EngineName, engine } from "./engine";
+export { addBias, attention, dense, type GroupNormOptions, groupNorm, swish, upsample } from "./ops";
+export { type AdamOptions, adam, type Optimizer } from "./optimizer";
+export { type Rng, rng, type Step } from "./random";

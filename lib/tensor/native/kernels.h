@@ -1,0 +1,38 @@
+// The arithmetic of the fused ops, one image at a time, in the fastest form that this processor has.
+#ifndef LOWER_BOUND_KERNELS_H_
+#define LOWER_BOUND_KERNELS_H_
+
+#include <cstddef>
+
+namespace lower_bound {
+
+struct NormShape {
+  int rows, channels, groups;  // rows: an image's pixels
+  float epsilon;
+  bool swish;
+};
+
+struct Kernels {
+  void (*group_norm)(const NormShape& shape, const float* x, const float* shift, const float* gamma,
+                     const float* beta, float* y, float* mean, float* rstd, float* scratch);
+  void (*group_norm_grad)(const NormShape& shape, const float* dy, const float* x, const float* shift,
+                          const float* gamma, const float* beta, const float* mean, const float* rstd, float* dx,
+                          float* dshift, float* dgamma, float* dbeta, float* scratch);
+  void (*attention)(int n, int d, const float* qkv, float* out, float* scratch);
+  void (*attention_grad)(int n, int d, const float* dout, const float* qkv, float* dqkv, float* scratch);
+  void (*swish)(size_t size, const float* x, float* y);
+  void (*swish_grad)(size_t size, const float* dy, const float* x, float* dx);
+};
+
+// Floats that the kernels want as scratch memory.
+inline size_t GroupNormScratch(int channels) { return 6 * static_cast<size_t>(channels); }
+inline size_t AttentionScratch(int n, int d) { return 2 * static_cast<size_t>(n) * (d + 64); }
+
+const Kernels& BestKernels();
+
+// Calls task(context, i) for each i < count, on all cores; returns when all are done.
+void ParallelFor(int count, void (*task)(void* context, int i), void* context);
+
+}  // namespace lower_bound
+
+#endif  // LOWER_BOUND_KERNELS_H_

@@ -1,0 +1,224 @@
+/**
+ * @file Adam and AdamW with what diffusion models train with: clipping by norm, warm-up, an average of the weights.
+ *
+ * All of it is tensor work, so that a whole training step can be compiled. On the native engine the update is
+ * TensorFlow's fused op, in place; elsewhere plain tfjs. Left out: L2 regularization through the gradient, AMSGrad.
+ */
+import * as tf from "@tensorflow/tfjs";
+import { updateInPlace } from "./compile/update";
+import { nativeBackend, rawOp } from "./native";
+
+export interface AdamOptions {
+  learningRate: number;
+  /** Decay of the mean of gradients. Default 0.9. */
+  beta1?: number;
+  /** Decay of the mean of squared gradients. Default 0.999. */
+  beta2?: number;
+  /** Added to the root of the bias-corrected mean square. Default 1e-8. */
+  epsilon?: number;
+  /** AdamW: each step also multiplies the weights by 1 − learning rate · weightDecay. Default 0. */
+  weightDecay?: number;
+  /** Gradients are scaled so that their norm, over all variables together, is at most this. Default: no limit. */
+  clipNorm?: number;
+  /** The learning rate grows linearly over so many steps: step n uses min(1, n / warmupSteps) of it. Default 0. */
+  warmupSteps?: number;
+  /** Decay of the exponential moving average of the weights, such as 0.9999. Default: no average. */
+  emaDecay?: number;
+}
+
+export interface Optimizer<K extends string = string> {
+  /** One step down the gradient of `loss`, a scalar; returns its value before the step, for the caller to dispose. */
+  minimize(loss: () => tf.Scalar): tf.Scalar;
+  /** One step with the given gradients, which stay the caller's; a variable without one keeps its value. */
+  apply(gradients: Partial<Record<K, tf.Tensor>>): void;
+  /** All that a resumed run needs: "step", "learningRate", and "m/…", "v/…" for each variable. */
+  readonly state: Record<string, tf.Variable>;
+  /** The averages of the weights, if `emaDecay` was given, under the variables' keys. */
+  readonly averages: Record<K, tf.Variable> | null;
+  /** Disposes the state and the averages, not the variables. */
+  dispose(): void;
+}
+
+type Settings = Required<Omit<AdamOptions, "clipNorm" | "emaDecay">>;
+
+/** Scalars of one step, equal for all variables. */
+interface Rates {
+  /** Learning rate after warm-up. */
+  rate: tf.Tensor;
+  /** 1 − beta1^n and 1 − beta2^n. */
+  bias1: tf.Tensor;
+  bias2: tf.Tensor;
+}
+
+/** 1 − beta^n, without the cancellation that float32 powers near 1 suffer. */
+const biasOf = (beta: number, n: tf.Tensor): tf.Tensor => tf.neg(tf.expm1(tf.mul(n, Math.log(beta))));
+
+function ratesAt(n: tf.Tensor, learningRate: tf.Tensor, { beta1, beta2, warmupSteps }: Settings): Rates {
+  const rate = warmupSteps > 0 ? learningRate.mul(tf.minimum(1, n.div(warmupSteps))) : learningRate;
+  return { rate, bias1: biasOf(beta1, n), bias2: biasOf(beta2, n) };
+}
+
+/** Kingma & Ba 2015, algorithm 1, with plain tensor ops. */
+function plainStep(
+  w: tf.Variable,
+  m: tf.Variable,
+  v: tf.Variable,
+  g: tf.Tensor,
+  rates: Rates,
+  s: Settings,
+): void {
+  m.assign(m.mul(s.beta1).add(g.mul(1 - s.beta1)));
+  v.assign(v.mul(s.beta2).add(g.square().mul(1 - s.beta2)));
+  const scale = v.div(rates.bias2).sqrt().add(s.epsilon);
+  w.assign(w.sub(m.div(rates.bias1).div(scale).mul(rates.rate)));
+}
+
+/**
+ * What TensorFlow's fused op needs in place of the learning rate and of epsilon. Its form is
+ * w −= rate · m / (√v + epsilon), epsilon outside the bias correction; and its (1 − beta) is taken in float32, so
+ * that m and v are too large by known factors.
+ */
+function fusedScalars(
+  rates: Rates,
+  { beta1, beta2, epsilon }: Settings,
+): { rate: tf.Tensor; epsilon: tf.Tensor } {
+  const excess1 = (1 - Math.fround(beta1)) / (1 - beta1);
+  const excess2 = (1 - Math.fround(beta2)) / (1 - beta2);
+  const root = rates.bias2.sqrt().mul(Math.sqrt(excess2));
+  return { rate: rates.rate.mul(root).div(rates.bias1).div(excess1), epsilon: root.mul(epsilon) };
+}
+
+type Update = (w: tf.Variable, m: tf.Variable, v: tf.Variable, g: tf.Tensor) => void;
+
+/** The step for one variable after another, what they share computed once. */
+function updateWith(rates: Rates, s: Settings): Update {
+  if (!nativeBackend) return (w, m, v, g) => plainStep(w, m, v, g, rates, s);
+  const { rate, epsilon } = fusedScalars(rates, s);
+  const [zero, beta1, beta2] = [0, s.beta1, s.beta2].map((value) => tf.scalar(value));
+  const attrs = { T: { type: "float32" as const }, use_locking: false, use_nesterov: false };
+  return (w, m, v, g) =>
+    updateInPlace("ResourceApplyAdam", attrs, [w, m, v], [zero, zero, rate, beta1, beta2, epsilon, g]);
+}
+
+function sumOfSquares(x: tf.Tensor): tf.Tensor {
+  if (!nativeBackend) return x.square().sum();
+  return rawOp("L2Loss", { T: { type: x.dtype } }, [x])[0].mul(2);
+}
+
+/** min(1, limit / norm), the norm taken over all gradients together (Pascanu et al. 2013). */
+function clipFactor(gradients: tf.Tensor[], limit: number): tf.Tensor {
+  const norm = tf.addN(gradients.map(sumOfSquares)).sqrt();
+  return tf.minimum(1, tf.div(limit, norm.add(1e-6)));
+}
+
+/** average += (1 − decay) · (w − average) */
+function moveAverage(average: tf.Variable, w: tf.Variable, decay: number): void {
+  const away = tf.sub(average, w);
+  if (!nativeBackend) {
+    average.assign(average.sub(away.mul(1 - decay)));
+    return;
+  }
+  const attrs = { T: { type: "float32" as const }, use_locking: false };
+  updateInPlace("ResourceApplyGradientDescent", attrs, [average], [tf.scalar(1 - decay), away]);
+}
+
+function checked(options: AdamOptions): Settings {
+  const {
+    learningRate,
+    beta1 = 0.9,
+    beta2 = 0.999,
+    epsilon = 1e-8,
+    weightDecay = 0,
+    warmupSteps = 0,
+  } = options;
+  const settings = { learningRate, beta1, beta2, epsilon, weightDecay, warmupSteps };
+  const fail = (name: string, got: unknown, expected: string): never => {
+    throw new Error(`adam: ${name} is ${got}, expected ${expected}.`);
+  };
+  if (!(learningRate >= 0)) fail("learningRate", learningRate, "a number of at least 0");
+  for (const [name, beta] of Object.entries({ beta1, beta2, emaDecay: options.emaDecay ?? 0.5 }))
+    if (!(beta > 0 && beta < 1)) fail(name, beta, "a number between 0 and 1");
+  if (options.clipNorm !== undefined && !(options.clipNorm > 0))
+    fail("clipNorm", options.clipNorm, "a positive number");
+  for (const [name, value] of Object.entries({ epsilon, weightDecay, warmupSteps }))
+    if (!(value >= 0)) fail(name, value, "a number of at least 0");
+  return settings;
+}
+
+const mapValues = <K extends string, V, W>(record: Record<K, V>, f: (value: V) => W): Record<K, W> =>
+  Object.fromEntries(Object.entries<V>(record).map(([key, value]) => [key, f(value)])) as Record<K, W>;
+
+const zerosLike = (variable: tf.Variable): tf.Variable =>
+  tf.tidy(() => tf.variable(tf.zeros(variable.shape), false));
+
+function slots(variables: Record<string, tf.Variable>, learningRate: number): Record<string, tf.Variable> {
+  const state: Record<string, tf.Variable> = tf.tidy(() => ({
+    step: tf.variable(tf.scalar(0), false),
+    learningRate: tf.variable(tf.scalar(learningRate), false),
+  }));
+  for (const [key, variable] of Object.entries(variables)) {
+    if (variable.dtype !== "float32")
+      throw new Error(`adam: variable "${key}" is of type ${variable.dtype}, expected float32.`);
+    state[`m/${key}`] = zerosLike(variable);
+    state[`v/${key}`] = zerosLike(variable);
+  }
+  return state;
+}
+
+/**
+ * Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) where `weightDecay` is given, on these variables of
+ * type float32; equal to PyTorch's and, at the same epsilon, tfjs's own. Compile the step that calls it: on its own
+ * it costs an op for each variable.
+ *
+ * Order within a step: clip the gradients, decay the weights, Adam, move the average. The state is tensors:
+ * changing `state.learningRate` takes effect at the next step, and needs no compiling. Dispose it after use.
+ */
+export function adam<K extends string>(
+  variables: Record<K, tf.Variable>,
+  options: AdamOptions,
+): Optimizer<K> {
+  const settings = checked(options);
+  const { clipNorm, emaDecay } = options;
+  const keys = Object.keys(variables) as K[];
+  const state = slots(variables, settings.learningRate);
+  const averages =
+    emaDecay === undefined
+      ? null
+      : mapValues(variables, (w: tf.Variable) => tf.tidy(() => tf.variable(w.add(0), false)));
+
+  function apply(gradients: Partial<Record<K, tf.Tensor>>): void {
+    tf.tidy(() => {
+      const given = keys.filter((key) => gradients[key]);
+      const scale =
+        clipNorm === undefined
+          ? null
+          : clipFactor(
+              given.map((key) => gradients[key]!),
+              clipNorm,
+            );
+      const n = state.step.add(1);
+      state.step.assign(n);
+      const rates = ratesAt(n, state.learningRate, settings);
+      const update = updateWith(rates, settings);
+      const keep = settings.weightDecay > 0 ? tf.sub(1, rates.rate.mul(settings.weightDecay)) : null;
+      for (const key of given) {
+        const w = variables[key];
+        const gradient = scale ? gradients[key]!.mul(scale) : gradients[key]!;
+        if (keep) w.assign(w.mul(keep));
+        update(w, state[`m/${key}`], state[`v/${key}`], gradient);
+      }
+      if (averages) for (const key of keys) moveAverage(averages[key], variables[key], emaDecay!);
+    });
+  }
+
+  function minimize(loss: () => tf.Scalar): tf.Scalar {
+    return tf.tidy(() => {
+      const { value, grads } = tf.variableGrads(loss, Object.values<tf.Variable>(variables));
+      apply(mapValues(variables, ({ name }: tf.Variable) => grads[name]));
+      return value;
+    });
+  }
+
+  const dispose = () => tf.dispose([state, averages ?? {}]);
+  return { minimize, apply, state, averages, dispose };
+}

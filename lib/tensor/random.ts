@@ -1,0 +1,117 @@
+/**
+ * @file Explicit randomness: draws that are a pure function of a seed, a step and the order of calls.
+ *
+ * On the native engine the draws are TensorFlow's stateless ops, whose counter-based generator (Philox, Salmon et
+ * al. 2011) has no state to save: a resumed run that asks for the same seed and step gets the same numbers, eager or
+ * compiled. The pure JavaScript engine has other numbers, with the same contract.
+ */
+import * as tf from "@tensorflow/tfjs";
+import { isRecording } from "./compile/recorder";
+import { nativeBackend, rawOp } from "./native";
+
+/** A source of independent draws; each call gives new ones. The caller disposes them. */
+export interface Rng {
+  /** N(0, 1), float32. */
+  normal(shape: number[]): tf.Tensor;
+  /** Uniform on [0, 1), float32. */
+  uniform(shape: number[]): tf.Tensor;
+  /** Uniform integers of [low, high), int32. */
+  integers(shape: number[], low: number, high: number): tf.Tensor;
+}
+
+/** A bijection of 32-bit integers whose output bits each depend on all input bits (MurmurHash3's finalizer). */
+function scramble(value: number): number {
+  let h = value | 0;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return h ^ (h >>> 16);
+}
+
+/** One int32 of a seed and a call's number; for one seed no two calls share it. */
+const keyOf = (seed: number, call: number): number =>
+  scramble(scramble(scramble(seed % 2 ** 32) ^ Math.floor(seed / 2 ** 32)) + call);
+
+const int32 = { type: "int32" } as const;
+const float32 = { type: "float32" } as const;
+
+/** One draw by a stateless op; its 64-bit seed is the call's key and the step. */
+function stateless(
+  op: string,
+  dtype: typeof int32 | typeof float32,
+  shape: number[],
+  key: number,
+  step: Step,
+) {
+  return (...range: number[]): tf.Tensor =>
+    tf.tidy(() => {
+      const low = typeof step === "number" ? tf.scalar(step, "int32") : step;
+      const seed = tf.stack([tf.scalar(key, "int32"), low]);
+      const limits = range.map((limit) => tf.scalar(limit, "int32"));
+      const inputs = [tf.tensor1d(shape, "int32"), seed, ...limits];
+      return rawOp(op, { dtype, T: int32, Tseed: int32 }, inputs)[0];
+    });
+}
+
+/** A step of a run: a number, or an int32 scalar where a compiled function takes it as an input. */
+export type Step = number | tf.Scalar;
+
+function nativeRng(seed: number, step: Step): Rng {
+  let calls = 0;
+  const key = () => keyOf(seed, calls++);
+  return {
+    normal: (shape) => stateless("StatelessRandomNormal", float32, shape, key(), step)(),
+    uniform: (shape) => stateless("StatelessRandomUniform", float32, shape, key(), step)(),
+    integers: (shape, low, high) => {
+      checkRange(low, high);
+      return stateless("StatelessRandomUniformInt", int32, shape, key(), step)(low, high);
+    },
+  };
+}
+
+function plainRng(seed: number, step: Step): Rng {
+  let calls = 0;
+  const next = () => {
+    const number = typeof step === "number" ? step : step.dataSync()[0];
+    const key = keyOf(seed, calls++);
+    return (key >>> 0) * 2 ** 20 + ((scramble(number) ^ key) & 0xfffff) + number / 2 ** 31;
+  };
+  return {
+    normal: (shape) => tf.randomNormal(shape, 0, 1, "float32", next()),
+    uniform: (shape) => tf.randomUniform(shape, 0, 1, "float32", next()),
+    integers: (shape, low, high) => {
+      checkRange(low, high);
+      return tf.tidy(() => {
+        const unit = tf.randomUniform(shape, 0, 1, "float32", next());
+        return unit
+          .mul(high - low)
+          .floor()
+          .minimum(high - low - 1) // float32 may round the product up to high − low
+          .add(low)
+          .toInt();
+      });
+    },
+  };
+}
+
+function checkRange(low: number, high: number): void {
+  if (!(Number.isInteger(low) && Number.isInteger(high) && low < high))
+    throw new Error(`integers: the range is [${low}, ${high}), expected integers with low < high.`);
+}
+
+/**
+ * Randomness for one step of a run: the same `seed` (any safe integer), `step` (0…2³¹−1) and order of calls give the
+ * same numbers on one engine, others independent ones. Inside a compiled function `step` must be a tensor that it
+ * takes, or every call would draw the same: a number is refused there. Throws on a seed or step that is no such integer.
+ */
+export function rng(seed: number, step: Step = 0): Rng {
+  if (!Number.isSafeInteger(seed)) throw new Error(`rng: seed is ${seed}, expected a whole number.`);
+  if (typeof step === "number" && !(Number.isInteger(step) && step >= 0 && step < 2 ** 31))
+    throw new Error(`rng: step is ${step}, expected a whole number from 0 to 2^31 - 1.`);
+  if (typeof step !== "number" && (step.dtype !== "int32" || step.rank !== 0))
+    throw new Error(`rng: step is a ${step.dtype} of shape [${step.shape}], expected an int32 scalar.`);
+  if (typeof step === "number" && isRecording())
+    throw new Error(
+      `rng: step is the number ${step} inside a compiled function, where each call would draw the same. Pass it as an input: tf.scalar(step, "int32").`,
+    );
+  return nativeBackend ? nativeRng(seed, step) : plainRng(seed, step);
+}
