@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { mnist } from "./mnist";
+
+const root = mkdtempSync(join(tmpdir(), "mnist "));
+after(() => rmSync(root, { recursive: true }));
+
+function idx(shape: number[], value: (i: number) => number): Buffer {
+  const header = Buffer.alloc(4 + 4 * shape.length);
+  header.writeUInt8(8, 2);
+  header.writeUInt8(shape.length, 3);
+  shape.forEach((n, i) => {
+    header.writeUInt32BE(n, 4 + 4 * i);
+  });
+  const size = shape.reduce((product, n) => product * n, 1);
+  return Buffer.concat([header, Buffer.from(Array.from({ length: size }, (_, i) => value(i)))]);
+}
+
+const pixel = (i: number) => (5 * i + Math.floor(i / 784)) % 251;
+const GOOD = {
+  "train-images-idx3-ubyte": idx([4, 28, 28], pixel),
+  "train-labels-idx1-ubyte": idx([4], (i) => 9 - i),
+  "t10k-images-idx3-ubyte.gz": gzipSync(idx([2, 28, 28], pixel)),
+  "t10k-labels-idx1-ubyte.gz": gzipSync(idx([2], (i) => i)),
+};
+
+let folders = 0;
+function folderOf(files: Record<string, Uint8Array | undefined>): string {
+  const folder = join(root, `data ${folders++}`);
+  mkdirSync(folder);
+  for (const [name, bytes] of Object.entries(files)) if (bytes) writeFileSync(join(folder, name), bytes);
+  return folder;
+}
+
+test("images and labels, gzipped or not", async () => {
+  const { train, test, description } = await mnist({ dir: folderOf(GOOD) });
+  assert.deepEqual(train.shape, [4, 28, 28, 1]);
+  assert.deepEqual(test.shape, [2, 28, 28, 1]);
+  assert.deepEqual([...train.labels], [9, 8, 7, 6]);
+  assert.deepEqual([...test.labels], [0, 1]);
+  assert.deepEqual(
+    train.images,
+    Uint8Array.from({ length: 4 * 784 }, (_, i) => pixel(i)),
+  );
+  assert.deepEqual(test.images, train.images.slice(0, 2 * 784));
+  assert.match(description, /4 training and 2 test images/);
+});
+
+test("padded images have the digit in the middle and background around it", async () => {
+  const { train } = await mnist({ dir: folderOf(GOOD), side: 32 });
+  assert.deepEqual(train.shape, [4, 32, 32, 1]);
+  for (let n = 0, at = 0; n < 4; n++)
+    for (let row = 0; row < 32; row++)
+      for (let column = 0; column < 32; column++, at++) {
+        const inside = row >= 2 && row < 30 && column >= 2 && column < 30;
+        const want = inside ? pixel((n * 28 + row - 2) * 28 + column - 2) : 0;
+        assert.equal(train.images[at], want, `image ${n}, row ${row}, column ${column}`);
+      }
+});
+
+const images = GOOD["train-images-idx3-ubyte"];
+const bad: [what: string, files: Record<string, Uint8Array | undefined>, message: RegExp][] = [
+  [
+    "a missing file",
+    { "train-labels-idx1-ubyte": undefined },
+    /no file .*train-labels-idx1-ubyte or .*\.gz\. Get it/,
+  ],
+  [
+    "a truncated file",
+    { "train-images-idx3-ubyte": images.subarray(0, 1000) },
+    /has 1000 bytes, expected 3152 for shape \[4,28,28\]: truncated/,
+  ],
+  [
+    "a truncated gzip file",
+    { "t10k-images-idx3-ubyte.gz": GOOD["t10k-images-idx3-ubyte.gz"].subarray(0, 200) },
+    /t10k-images-idx3-ubyte\.gz cannot be unpacked \(unexpected end of file\)/,
+  ],
+  [
+    "labels in the place of images",
+    { "train-images-idx3-ubyte": idx([4], () => 1) },
+    /begins with 00000801, expected 00000803/,
+  ],
+  ["an empty file", { "train-labels-idx1-ubyte": Buffer.alloc(0) }, /begins with nothing, expected 00000801/],
+  [
+    "images of another size",
+    { "train-images-idx3-ubyte": idx([4, 32, 32], () => 1) },
+    /has images of 32 × 32, expected 28 × 28/,
+  ],
+  [
+    "fewer labels than images",
+    { "train-labels-idx1-ubyte": idx([3], () => 1) },
+    /train-labels-idx1-ubyte has 3 labels, expected one for each image of .*, 4/,
+  ],
+  [
+    "a label above 9",
+    { "train-labels-idx1-ubyte": idx([4], (i) => 10 * i) },
+    /has label 10 at place 1, expected 0 to 9/,
+  ],
+];
+for (const [what, files, message] of bad)
+  test(`${what} is refused`, async () => {
+    await assert.rejects(mnist({ dir: folderOf({ ...GOOD, ...files }) }), message);
+  });
+
+test("a side that the images do not fit is refused", async () => {
+  for (const side of [20, 29, 28.5])
+    await assert.rejects(mnist({ dir: folderOf(GOOD), side }), /side is .*, expected an even number from 28/);
+});

@@ -1,0 +1,221 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { rng, tf } from "../tensor";
+import { assertAllClose, assertClose, assertNoLeak } from "../testing";
+import {
+  ancestralPlan,
+  ddimPlan,
+  evenSteps,
+  interpolate,
+  linearSchedule,
+  type Model,
+  mixNoised,
+  type Plan,
+  posteriorTables,
+  sample,
+  sampleFrom,
+  sampleStream,
+  takeStep,
+} from ".";
+
+const schedule = linearSchedule({ numSteps: 50, betaStart: 0.002, betaEnd: 0.4 });
+
+/** N(0, 1) data: the optimal ε is √(1−ᾱ) x_t. */
+const model: Model = {
+  schedule,
+  parameterization: "eps",
+  variance: "beta",
+  predict: (xt, t) =>
+    tf.tidy(() =>
+      tf
+        .gather(tf.tensor1d([...schedule.sqrtOneMinusAlphaBar]), t)
+        .expandDims(1)
+        .mul(xt),
+    ),
+};
+
+/** Variance of the sample when x̂0 = √ᾱ x_t (N(0, 1) data): each transition is linear, x_s = gain·x_t + noise. */
+function predictedVariance(plan: Plan): number {
+  return plan.reduce((variance, { t, x0Coef, xtCoef, sigmaStd }) => {
+    const gain = x0Coef * schedule.sqrtAlphaBar[t] + xtCoef;
+    return gain ** 2 * variance + sigmaStd ** 2;
+  }, 1);
+}
+
+test("ancestral sampling of N(0, 1) with σ² = β and a noisy last step is exact", () => {
+  assertClose(predictedVariance(ancestralPlan(schedule, { variance: "beta", lastStepNoise: true })), 1, {
+    rel: 1e-12,
+  });
+  assert.ok(
+    predictedVariance(ancestralPlan(schedule, { variance: "betaTilde", lastStepNoise: true })) < 0.98,
+  );
+});
+
+test("the last step's noise is exactly σ_1² of the variance", () => {
+  const noisy = predictedVariance(ancestralPlan(schedule, { lastStepNoise: true }));
+  const noiseless = predictedVariance(ancestralPlan(schedule));
+  assertClose(noisy - noiseless, schedule.betaVar[1], { rel: 1e-9 });
+  const { betaTilde } = posteriorTables(schedule);
+  const last = ancestralPlan(schedule, { variance: "betaTilde", lastStepNoise: true }).at(-1);
+  assertClose((last?.sigmaStd ?? 0) ** 2, betaTilde[2], { rel: 1e-12 });
+});
+
+test("DDIM at η = 1 is ancestral sampling with β̃, on any steps; at η = 0 it adds no noise", () => {
+  for (const steps of [undefined, evenSteps(50, 7), [3], [2, 50]]) {
+    const ddim = ddimPlan(schedule, { eta: 1, steps });
+    const ancestral = ancestralPlan(schedule, { variance: "betaTilde", steps });
+    ddim.forEach((step, i) => {
+      assert.deepEqual([step.t, step.s], [ancestral[i].t, ancestral[i].s]);
+      for (const name of ["x0Coef", "xtCoef", "sigmaStd"] as const)
+        assertClose(step[name], ancestral[i][name], { rel: 1e-9, abs: 1e-12, what: `${name} at ${step.t}` });
+    });
+  }
+  assert.ok(ddimPlan(schedule).every(({ sigmaStd }) => sigmaStd === 0));
+});
+
+test("DDIM keeps q's marginals for every η: a point x0 stays √ᾱ_s x0 with variance 1 − ᾱ_s", () => {
+  for (const eta of [0, 0.3, 1])
+    for (const { t, s, x0Coef, xtCoef, sigmaStd } of ddimPlan(schedule, { eta, steps: [1, 9, 30, 50] })) {
+      assertClose(x0Coef + xtCoef * schedule.sqrtAlphaBar[t], schedule.sqrtAlphaBar[s], { rel: 1e-12 });
+      assertClose(xtCoef ** 2 * schedule.oneMinusAlphaBar[t] + sigmaStd ** 2, schedule.oneMinusAlphaBar[s], {
+        rel: 1e-12,
+        abs: 1e-15,
+      });
+    }
+});
+
+test("samples have the plan's variance within Monte Carlo error, whatever the sampler", async () => {
+  const count = 4000;
+  const plans = [
+    ancestralPlan(schedule, { variance: "beta" }),
+    ancestralPlan(schedule, { variance: "betaTilde", steps: evenSteps(50, 10), lastStepNoise: true }),
+    ddimPlan(schedule, { steps: evenSteps(50, 10) }),
+  ];
+  for (const [i, plan] of plans.entries()) {
+    const x = await sample(model, [count, 1], { rng: rng(i), plan });
+    const values = Array.from(x.dataSync());
+    x.dispose();
+    const mean = values.reduce((sum, value) => sum + value, 0) / count;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / count;
+    const want = predictedVariance(plan);
+    assertClose(mean, 0, { abs: 4 * Math.sqrt(want / count), what: `mean of plan ${i}` });
+    assertClose(variance, want, { abs: 4 * want * Math.sqrt(2 / count), what: `variance of plan ${i}` });
+  }
+});
+
+test("the stream and the sample walk the same path; snapshots at the start, every n-th and the end", async () => {
+  const plan = ancestralPlan(schedule, { steps: evenSteps(50, 8) });
+  const direct = await sample(model, [3, 2], { rng: rng(5), plan });
+  const seen = [];
+  for await (const snapshot of sampleStream(model, [3, 2], { rng: rng(5), plan, every: 3 }))
+    seen.push(snapshot);
+  assert.deepEqual(
+    seen.map(({ t }) => t),
+    [50, plan[3].t, plan[6].t, 0],
+  );
+  assert.deepEqual(seen.at(-1)?.xt, direct.dataSync());
+  assert.deepEqual(seen.at(-1)?.x0Hat, direct.dataSync());
+  assertAllClose(
+    seen[0].x0Hat,
+    Array.from(seen[0].xt, (x) => schedule.sqrtAlphaBar[50] * x),
+    { abs: 1e-4 }, // x0 from ε at t = T multiplies float32 rounding
+  );
+  direct.dispose();
+});
+
+test("clipping bounds every x̂0", async () => {
+  const clip = [-0.1, 0.1] as const;
+  for await (const { t, x0Hat } of sampleStream(model, [20, 1], { rng: rng(6), clip, every: 10 }))
+    if (t > 0) assert.ok(x0Hat.every((x) => Math.abs(x) <= 0.1 + 1e-6));
+});
+
+test("sampling gives way to the event loop, reports progress and leaks nothing, also when left early", async () => {
+  const plan = ddimPlan(schedule, { steps: [10, 30, 50] });
+  const reports: string[] = [];
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 0);
+  const before = tf.memory().numTensors;
+  const onProgress = (done: number, total: number) => {
+    reports.push(`${done}/${total}`);
+  };
+  const x = await sample(model, [2, 1], { rng: rng(7), plan, onProgress });
+  assert.equal(tf.memory().numTensors, before + 1);
+  x.dispose();
+  for await (const { t } of sampleStream(model, [2, 1], { rng: rng(7) })) if (t < 48) break;
+  clearInterval(timer);
+  assert.ok(ticks > 0, "no timer ran");
+  assert.deepEqual(reports, ["1/3", "2/3", "3/3"]);
+  assert.equal(tf.memory().numTensors, before);
+  const failing: Model = {
+    ...model,
+    predict: () => {
+      throw new Error("no network");
+    },
+  };
+  await assert.rejects(sample(failing, [2, 1], { rng: rng(7) }), /no network/);
+  assert.equal(tf.memory().numTensors, before);
+});
+
+test("interpolation: the ends are the pure reconstructions, and one noise serves every λ", async () => {
+  const [xa, xb] = [tf.tensor2d([[0.5, -1]]), tf.tensor2d([[-0.7, 0.2]])];
+  const before = tf.memory().numTensors;
+  const options = { t: 20, lambdas: [0, 0.5, 1], sharedNoise: true };
+  const mixed = await interpolate(model, xa, xb, { ...options, rng: rng(8) });
+  const alone = await interpolate(model, xa, xb, { ...options, lambdas: [0], rng: rng(8) });
+  assert.deepEqual(mixed.shape, [3, 2]);
+  assertAllClose(mixed.slice([0, 0], [1, 2]).dataSync(), alone.dataSync(), { rel: 1e-5, abs: 1e-6 });
+  // The optimal decoder is linear here, so with one noise for all λ the middle is the mean of the ends.
+  const [first, middle, last] = (await mixed.array()) as number[][];
+  assertAllClose(
+    middle,
+    first.map((value, i) => (value + last[i]) / 2),
+    { rel: 1e-4, abs: 1e-5 },
+  );
+  tf.dispose([mixed, alone]);
+  assert.equal(tf.memory().numTensors - before, 1); // the slice above
+  await assert.rejects(
+    interpolate(model, xa, xb, { ...options, rng: rng(8), plan: ancestralPlan(schedule) }),
+    /interpolate: the plan starts at 50, expected t = 20/,
+  );
+  await assert.rejects(
+    interpolate(model, tf.ones([2, 2]), xb, { ...options, rng: rng(8) }),
+    /interpolate: xa has shape \[2,2\] and xb \[1,2\]/,
+  );
+});
+
+test("mixed latents: with one noise the variance stays 1 − ᾱ_t, with two it falls to half at λ = ½", () => {
+  const dims = 40000;
+  const [xa, epsA, epsB] = [tf.zeros([1, dims]), rng(1).normal([1, dims]), rng(2).normal([1, dims])];
+  const lambdas = [0, 0.25, 0.5, 1];
+  for (const shared of [true, false]) {
+    const mixed = mixNoised(schedule, xa, xa, { t: 30, lambdas, epsA, epsB: shared ? epsA : epsB });
+    const got = mixed.square().mean(1).dataSync();
+    lambdas.forEach((lambda, i) => {
+      const want = schedule.oneMinusAlphaBar[30] * (shared ? 1 : (1 - lambda) ** 2 + lambda ** 2);
+      assertClose(got[i], want, { abs: 4 * want * Math.sqrt(2 / dims), what: `λ = ${lambda}` });
+    });
+    assertNoLeak(() => mixNoised(schedule, xa, xa, { t: 30, lambdas, epsA, epsB }));
+  }
+});
+
+test("errors name what is wrong", async () => {
+  const random = rng(9);
+  assert.throws(() => ddimPlan(schedule, { eta: 2 }), /ddimPlan: eta is 2, expected a number from 0 to 1/);
+  assert.throws(
+    () => ancestralPlan(schedule, { variance: "learned" as "beta" }),
+    /unknown variance "learned", expected one of beta, betaTilde/,
+  );
+  assert.throws(
+    () => takeStep({ t: 2, s: 1, x0Coef: 1, xtCoef: 0, sigmaStd: 1 }, tf.ones([1, 1]), tf.ones([1, 1])),
+    /takeStep: the step 2 → 1 adds noise, but z is missing/,
+  );
+  await assert.rejects(sample(model, [64], { rng: random }), /sample: shape is \[64\], expected \[B, …\]/);
+  await assert.rejects(
+    sampleStream(model, [4, 1], { rng: random, every: 0 }).next(),
+    /sampleStream: every is 0/,
+  );
+  const start = tf.ones([2, 1]);
+  const end = await sampleFrom(model, start, { rng: random });
+  assert.ok(start.isDisposed);
+  end.dispose();
+});

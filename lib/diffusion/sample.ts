@@ -1,0 +1,166 @@
+/** @file Sampling: one stepping core that walks a plan, as a stream of plain arrays or straight to the final tensor. */
+import { type Rng, tf } from "../tensor";
+import { qSample } from "./forward";
+import { ancestralPlan, type Plan, type Transition } from "./plan";
+import { type Clip, type Model, predictX0 } from "./reverse";
+import type { Schedule } from "./schedule";
+
+/** Where normal noise comes from. */
+export type NormalSource = Pick<Rng, "normal">;
+
+export interface SampleOptions {
+  /** Noise for x_T and for each transition that adds any. */
+  rng: NormalSource;
+  /** Default: all steps, ancestral, the model's variance, last step noiseless. */
+  plan?: Plan;
+  /** Range to clip each x̂_0 to; default none. */
+  clip?: Clip;
+  /** Called after each transition, once control has been given back to the event loop. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/** One moment of a walk: x_t and the x̂_0 it suggests, flat, of shape `shape`. At t = 0 both are the sample. */
+export interface Snapshot {
+  t: number;
+  shape: number[];
+  xt: Float32Array;
+  x0Hat: Float32Array;
+}
+
+/** x_s = x0Coef·x̂_0 + xtCoef·x_t + sigmaStd·z for tensors [B, …]; `z` is not needed where sigmaStd is 0. The caller disposes. */
+export function takeStep(step: Transition, x0Hat: tf.Tensor, xt: tf.Tensor, z?: tf.Tensor): tf.Tensor {
+  if (step.sigmaStd > 0 && !z)
+    throw new Error(
+      `takeStep: the step ${step.t} → ${step.s} adds noise, but z is missing. Pass rng.normal(xt.shape).`,
+    );
+  return tf.tidy(() => {
+    const mean = x0Hat.mul(step.x0Coef).add(xt.mul(step.xtCoef));
+    return z && step.sigmaStd > 0 ? mean.add(z.mul(step.sigmaStd)) : mean;
+  });
+}
+
+/** Draws `shape` = [B, …] samples of the model (Ho et al. 2020, Algorithm 2, or any plan). The caller disposes the result. */
+export async function sample(model: Model, shape: number[], options: SampleOptions): Promise<tf.Tensor> {
+  checkShape("sample", shape);
+  return sampleFrom(model, options.rng.normal(shape), options);
+}
+
+/** As `sample`, from a given start [B, …] at the plan's first t; the start is disposed. */
+export async function sampleFrom(model: Model, start: tf.Tensor, options: SampleOptions): Promise<tf.Tensor> {
+  let last: tf.Tensor | undefined;
+  for await (const { t, xt } of walk(model, start, options)) if (t === 0) last = xt.clone();
+  return last as tf.Tensor;
+}
+
+/**
+ * The walk as a stream: a snapshot at the start, after every `every` transitions and at the end, in plain arrays.
+ * Leaving the loop early frees all tensors. x̂_0 at every t is DDPM's progressive generation (Ho et al. 2020, section 4.3).
+ */
+export async function* sampleStream(
+  model: Model,
+  shape: number[],
+  { every = 1, ...options }: SampleOptions & { every?: number },
+): AsyncGenerator<Snapshot> {
+  checkShape("sampleStream", shape);
+  if (!(Number.isInteger(every) && every >= 1))
+    throw new Error(`sampleStream: every is ${every}, expected an integer of 1 or more.`);
+  let taken = 0;
+  for await (const { t, xt, x0Hat } of walk(model, options.rng.normal(shape), options)) {
+    if (taken++ % every !== 0 && t !== 0) continue;
+    yield { t, shape, xt: Float32Array.from(await xt.data()), x0Hat: Float32Array.from(await x0Hat.data()) };
+  }
+}
+
+export interface InterpolateOptions extends Omit<SampleOptions, "plan"> {
+  /** How far the two are noised before they are mixed, 1…T. */
+  t: number;
+  /** Mixing proportions λ; 0 gives the first, 1 the second. */
+  lambdas: readonly number[];
+  /** One noise for both (the mixture keeps variance 1 − ᾱ_t) or one each (it falls to half of that at λ = ½). */
+  sharedNoise: boolean;
+  /** Walk down from `t`; default ancestral through all of t…1 with the model's variance. */
+  plan?: Plan;
+}
+
+/**
+ * Interpolates in noise (Ho et al. 2020, section 4.3): x̄_t = (1−λ)x_t + λx'_t, decoded by the reverse process with the
+ * same noise for every λ. xa, xb [1, …] → [λ, …]. The caller disposes the result. Throws on a plan that does not start at t.
+ */
+export async function interpolate(
+  model: Model,
+  xa: tf.Tensor,
+  xb: tf.Tensor,
+  options: InterpolateOptions,
+): Promise<tf.Tensor> {
+  const { schedule, variance } = model;
+  const { t, lambdas, sharedNoise, rng } = options;
+  if (xa.shape[0] !== 1 || xb.shape[0] !== 1)
+    throw new Error(
+      `interpolate: xa has shape [${xa.shape}] and xb [${xb.shape}], expected one example each, [1, …]. Use slice.`,
+    );
+  const steps = Array.from({ length: t }, (_, i) => i + 1);
+  const plan = options.plan ?? ancestralPlan(schedule, { variance, steps });
+  if (plan[0].t !== t)
+    throw new Error(
+      `interpolate: the plan starts at ${plan[0].t}, expected t = ${t}. Build it with steps up to ${t}.`,
+    );
+  const mixed = tf.tidy(() => {
+    const epsA = rng.normal(xa.shape);
+    return mixNoised(schedule, xa, xb, { t, lambdas, epsA, epsB: sharedNoise ? epsA : rng.normal(xa.shape) });
+  });
+  const repeats = [lambdas.length, ...new Array(xa.rank - 1).fill(1)];
+  const oneNoise = { normal: () => tf.tidy(() => rng.normal(xa.shape).tile(repeats)) };
+  return sampleFrom(model, mixed, { ...options, plan, rng: oneNoise });
+}
+
+/** x̄_t = (1−λ)x_t + λx'_t of two examples noised to t with noise of their own: [1, …] each → [λ, …]. The caller disposes. */
+export function mixNoised(
+  schedule: Schedule,
+  xa: tf.Tensor,
+  xb: tf.Tensor,
+  { t, lambdas, epsA, epsB }: { t: number; lambdas: readonly number[]; epsA: tf.Tensor; epsB: tf.Tensor },
+): tf.Tensor {
+  return tf.tidy(() => {
+    const step = tf.fill([1], t, "int32") as tf.Tensor1D;
+    const [latentA, latentB] = [qSample(schedule, xa, step, epsA), qSample(schedule, xb, step, epsB)];
+    return tf.concat(lambdas.map((lambda) => latentA.mul(1 - lambda).add(latentB.mul(lambda))));
+  });
+}
+
+interface Moment {
+  t: number;
+  /** Both owned by the walk: clone or read them before asking for the next. */
+  xt: tf.Tensor;
+  x0Hat: tf.Tensor;
+}
+
+async function* walk(model: Model, start: tf.Tensor, options: SampleOptions): AsyncGenerator<Moment> {
+  const { rng, clip, onProgress } = options;
+  const plan = options.plan ?? ancestralPlan(model.schedule, { variance: model.variance });
+  let xt = start;
+  let x0Hat: tf.Tensor | undefined;
+  try {
+    for (const [done, step] of plan.entries()) {
+      x0Hat = tf.tidy(() =>
+        predictX0(model, xt, tf.fill([xt.shape[0]], step.t, "int32") as tf.Tensor1D, { clip }),
+      );
+      yield { t: step.t, xt, x0Hat };
+      const [from, hat] = [xt, x0Hat];
+      xt = tf.tidy(() => takeStep(step, hat, from, step.sigmaStd > 0 ? rng.normal(from.shape) : undefined));
+      tf.dispose([from, hat]);
+      x0Hat = undefined;
+      await tf.nextFrame();
+      onProgress?.(done + 1, plan.length);
+    }
+    yield { t: 0, xt, x0Hat: xt };
+  } finally {
+    tf.dispose([xt, ...(x0Hat ? [x0Hat] : [])]);
+  }
+}
+
+function checkShape(caller: string, shape: number[]): void {
+  if (shape.length < 2 || !shape.every((size) => Number.isInteger(size) && size > 0))
+    throw new Error(
+      `${caller}: shape is [${shape}], expected [B, …] with at least 2 positive sizes, such as [64, 2].`,
+    );
+}

@@ -1,0 +1,113 @@
+/**
+ * @file Layers: each takes a place for its weights and its sizes, and returns the function that applies it. What they
+ * return is tidied by the net that they make up.
+ */
+import { addBias, dense as affine, attention as attend, groupNorm, tf } from "../tensor";
+import { glorotUniform, ones, type Parameters, zeros } from "./parameters";
+
+export type Layer = (x: tf.Tensor) => tf.Tensor;
+
+/**
+ * Sinusoids of the step, as DDPM's authors' code has them: [sin(τ f), cos(τ f)] with τ = t − 1 and
+ * f_i = 10000^(−i/(dim/2−1)). t int32 [B] of 1…T → [B, dim]. Throws unless `dim` is even and at least 4. The caller disposes.
+ */
+export function timeEmbedding(t: tf.Tensor1D, dim: number): tf.Tensor2D {
+  const half = dim / 2;
+  if (!(Number.isInteger(half) && half >= 2))
+    throw new Error(`timeEmbedding: dim is ${dim}, expected an even number of at least 4.`);
+  return tf.tidy(() => {
+    const frequencies = Array.from({ length: half }, (_, i) => Math.exp((-Math.log(1e4) * i) / (half - 1)));
+    const angles = tf.mul(tf.sub(t, 1).toFloat().expandDims(1), tf.tensor1d(frequencies)); // [B, dim/2]
+    return tf.concat([tf.sin(angles), tf.cos(angles)], 1) as tf.Tensor2D;
+  });
+}
+
+export interface LayerOptions {
+  /** Begin with weights of zero, so that the layer's block begins as the identity. */
+  zero?: boolean;
+}
+
+/** x W + b over the last axis: [B, …, inputs] → [B, …, outputs]; on images a 1×1 convolution. */
+export function dense(p: Parameters, inputs: number, outputs: number, options: LayerOptions = {}): Layer {
+  const weight = p.create("weight", [inputs, outputs], options.zero ? zeros : glorotUniform);
+  const bias = p.create("bias", [outputs], zeros);
+  return (x) => affine(x, weight(), bias());
+}
+
+/** A convolution without its bias, and the bias apart, for who adds it elsewhere. */
+function conv3Parts(
+  p: Parameters,
+  inputs: number,
+  outputs: number,
+  { stride = 1, zero = false }: LayerOptions & { stride?: number },
+): { convolve: Layer; bias: () => tf.Tensor } {
+  const kernel = p.create("kernel", [3, 3, inputs, outputs], zero ? zeros : glorotUniform);
+  const bias = p.create("bias", [outputs], zeros);
+  return { convolve: (x) => tf.conv2d(x as tf.Tensor4D, kernel() as tf.Tensor4D, stride, "same"), bias };
+}
+
+/** A 3×3 convolution with bias, zero-padded: [B, H, W, inputs] → [B, H/stride, W/stride, outputs]. */
+export function conv3(
+  p: Parameters,
+  inputs: number,
+  outputs: number,
+  options: LayerOptions & { stride?: number } = {},
+): Layer {
+  const { convolve, bias } = conv3Parts(p, inputs, outputs, options);
+  return (x) => addBias(convolve(x), bias());
+}
+
+/** The groups that `norm` makes of this many channels: the largest divisor that is at most 32 and leaves groups of 4 or more. */
+export function groupsOf(channels: number): number {
+  for (let groups = Math.min(32, Math.floor(channels / 4)); groups > 1; groups--)
+    if (channels % groups === 0) return groups;
+  return 1;
+}
+
+/**
+ * Group normalization with learned scale and offset, then swish if asked; 32 groups from 128 channels on, as in DDPM.
+ * A `shift` [B, C] is added to each pixel before.
+ */
+export function norm(
+  p: Parameters,
+  channels: number,
+  { swish = false } = {},
+): (x: tf.Tensor, shift?: tf.Tensor) => tf.Tensor {
+  const scale = p.create("scale", [channels], ones);
+  const offset = p.create("offset", [channels], zeros);
+  const groups = groupsOf(channels);
+  return (x, shift) => groupNorm(x, scale(), offset(), { groups, epsilon: 1e-6, swish, shift });
+}
+
+/** Two convolutions with the time between them, added to the input (Ho et al. 2020, appendix B): x [B, H, W, inputs], time [B, timeSize]. */
+export function residualBlock(
+  p: Parameters,
+  inputs: number,
+  outputs: number,
+  timeSize: number,
+): (x: tf.Tensor, time: tf.Tensor) => tf.Tensor {
+  const norm1 = norm(p.scope("norm1"), inputs, { swish: true });
+  const conv1 = conv3Parts(p.scope("conv1"), inputs, outputs, {});
+  const fromTime = dense(p.scope("time"), timeSize, outputs);
+  const norm2 = norm(p.scope("norm2"), outputs, { swish: true });
+  const conv2 = conv3(p.scope("conv2"), outputs, outputs, { zero: true });
+  const shortcut = inputs === outputs ? null : dense(p.scope("shortcut"), inputs, outputs);
+  return (x, time) => {
+    const shift = tf.add(fromTime(time), conv1.bias());
+    const hidden = norm2(conv1.convolve(norm1(x)), shift);
+    return tf.add(shortcut ? shortcut(x) : x, conv2(hidden));
+  };
+}
+
+/** Self-attention over all positions, one head, added to the input (Vaswani et al. 2017, eq. 1): [B, H, W, C] → the same. */
+export function attention(p: Parameters, channels: number): Layer {
+  const normalize = norm(p.scope("norm"), channels);
+  const toQkv = dense(p.scope("qkv"), channels, 3 * channels);
+  const out = dense(p.scope("out"), channels, channels, { zero: true });
+  return (x) => {
+    const [batch, height, width] = x.shape;
+    const tokens = tf.reshape(normalize(x), [batch, height * width, channels]); // (B, HW, C)
+    const mixed = attend(toQkv(tokens) as tf.Tensor3D);
+    return tf.add(x, tf.reshape(out(mixed), x.shape));
+  };
+}

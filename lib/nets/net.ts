@@ -1,0 +1,62 @@
+/** @file What a net is to the rest of the library, and nets by configuration. */
+import { tf } from "../tensor";
+import { buildMlp, type MlpOptions } from "./mlp";
+import { countParameters, type Parameters, trainableParameters } from "./parameters";
+import { buildUnet, type UnetOptions } from "./unet";
+
+/** x_t [B, …] and t int32 [B] of 1…T → [B, …], of the same shape as x_t. The caller disposes the result. */
+export type Apply = (xt: tf.Tensor, t: tf.Tensor1D) => tf.Tensor;
+
+/** A network: its weights by name and what it computes. */
+export interface Net {
+  readonly variables: Record<string, tf.Variable>;
+  readonly apply: Apply;
+  /** Disposes the weights. */
+  dispose(): void;
+}
+
+/** All that it takes to build a net again; plain data. */
+export type NetConfig = ({ kind: "mlp" } & MlpOptions) | ({ kind: "unet" } & UnetOptions);
+
+const BUILDERS = {
+  mlp: (p: Parameters, config: NetConfig) => buildMlp(p, config as MlpOptions),
+  unet: (p: Parameters, config: NetConfig) => buildUnet(p, config as UnetOptions),
+};
+
+/** The kinds of nets. */
+export const NETS = Object.keys(BUILDERS) as (keyof typeof BUILDERS)[];
+
+function builderOf(caller: string, config: NetConfig) {
+  const build = BUILDERS[config.kind];
+  if (!build)
+    throw new Error(`${caller}: unknown kind of net "${config.kind}", expected one of ${NETS.join(", ")}.`);
+  return build;
+}
+
+/** The net of this configuration, its weights drawn from `seed`. Throws on an unknown kind or impossible sizes. The caller disposes it. */
+export function createNet(config: NetConfig, seed = 0): Net {
+  const build = builderOf("createNet", config);
+  const parameters = trainableParameters(seed);
+  const { variables } = parameters;
+  try {
+    const apply = build(parameters, config);
+    return { variables, apply: (xt, t) => tf.tidy(() => apply(xt, t)), dispose: () => tf.dispose(variables) };
+  } catch (error) {
+    tf.dispose(variables);
+    throw error;
+  }
+}
+
+/** How many weights the net of this configuration has; makes none of them. */
+export const parameterCount = (config: NetConfig): number => {
+  const build = builderOf("parameterCount", config);
+  return countParameters((parameters) => build(parameters, config));
+};
+
+/** An MLP for points [B, D]; see `MlpOptions`. The caller disposes it. */
+export const mlp = ({ seed, ...options }: MlpOptions & { seed?: number } = {}): Net =>
+  createNet({ kind: "mlp", ...options }, seed);
+
+/** A U-Net for images [B, H, W, C]; see `UnetOptions`. The caller disposes it. */
+export const unet = ({ seed, ...options }: UnetOptions & { seed?: number } = {}): Net =>
+  createNet({ kind: "unet", ...options }, seed);

@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compile, rng, tf } from "../tensor";
+import { assertAllClose, assertClose, assertNoLeak, oracle } from "../testing";
+import {
+  attention,
+  conv3,
+  createNet,
+  dense,
+  depthToSpace,
+  groupsOf,
+  mlp,
+  type NetConfig,
+  norm,
+  parameterCount,
+  residualBlock,
+  spaceToDepth,
+  timeEmbedding,
+  trainableParameters,
+  unet,
+} from ".";
+
+const values = (x: tf.Tensor): number[] => Array.from(x.dataSync());
+const steps = (...t: number[]) => tf.tensor1d(t, "int32");
+
+/**
+ * Compares the gradient of Σ c·f at `variables`, c fixed and random, with central differences along a random
+ * direction for each variable. float32 leaves some 1e-3 of the slope.
+ */
+function checkGradients(variables: Record<string, tf.Variable>, f: () => tf.Tensor, rel = 2e-2): void {
+  tf.tidy(() => {
+    const source = rng(99);
+    const weights = source.normal(f().shape);
+    const objective = () => tf.sum(tf.mul(f(), weights)) as tf.Scalar;
+    const { grads } = tf.variableGrads(objective, Object.values(variables));
+    const compiled = compile(objective); // only for speed
+    for (const [name, variable] of Object.entries(variables)) {
+      const direction = source.normal(variable.shape);
+      const slope = values(tf.sum(tf.mul(grads[variable.name], direction)))[0];
+      const start = variable.clone();
+      const at = (h: number) => {
+        variable.assign(tf.add(start, tf.mul(direction, h)));
+        return values(compiled())[0];
+      };
+      const h = 3e-3 / Math.max(1, values(tf.norm(direction))[0] / 4);
+      const scale = values(tf.norm(grads[variable.name]))[0] * values(tf.norm(direction))[0];
+      const numeric = (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h);
+      variable.assign(start);
+      // A slope that nearly cancels is judged by the gradient's size.
+      assertClose(numeric, slope, { rel, abs: (rel / 4) * scale + 1e-3, what: `d/d ${name}` });
+      assert.ok(scale > 1e-6, `d/d ${name} is zero: the check could not fail`);
+    }
+  });
+}
+
+/** The same variables with noise added, so that layers that begin at zero are checked too. */
+function perturbed(variables: Record<string, tf.Variable>): Record<string, tf.Variable> {
+  const source = rng(5);
+  for (const variable of Object.values(variables))
+    tf.tidy(() => variable.assign(tf.add(variable, source.normal(variable.shape).mul(0.2))));
+  return variables;
+}
+
+const input = (...shape: number[]) => tf.tidy(() => tf.variable(rng(3).normal(shape)));
+
+test("the time embedding is the one of DDPM's code, t counted from 1 outside", () => {
+  const { inputs, expected } = oracle("D05");
+  assertAllClose(values(timeEmbedding(steps(inputs.t + 1), inputs.dim)), expected.embedding, { rel: 3e-7 });
+  assert.throws(() => timeEmbedding(steps(1), 7), /timeEmbedding: dim is 7, expected an even number/);
+});
+
+test("groups of channels: 32 from 128 channels on, smaller ones of at least 4 channels", () => {
+  assert.deepEqual([3, 4, 32, 48, 112, 128, 384].map(groupsOf), [1, 1, 8, 12, 28, 32, 32]);
+});
+
+test("space to depth and back", () => {
+  const images = tf.range(0, 2 * 4 * 6 * 3).reshape([2, 4, 6, 3]);
+  const deep = spaceToDepth(images, 2);
+  assert.deepEqual(deep.shape, [2, 2, 3, 12]);
+  assert.deepEqual(values(deep).slice(0, 12), [0, 1, 2, 3, 4, 5, 18, 19, 20, 21, 22, 23]);
+  assert.deepEqual(values(depthToSpace(deep, 2)), values(images));
+});
+
+test("gradients of each layer by finite differences", () => {
+  const x = input(2, 4, 4, 8);
+  const time = input(2, 5);
+  const layers = {
+    dense: (p: ReturnType<typeof trainableParameters>) => dense(p, 8, 6),
+    conv: (p: ReturnType<typeof trainableParameters>) => conv3(p, 8, 4),
+    halving: (p: ReturnType<typeof trainableParameters>) => conv3(p, 8, 4, { stride: 2 }),
+    norm: (p: ReturnType<typeof trainableParameters>) => norm(p, 8),
+    "norm with swish": (p: ReturnType<typeof trainableParameters>) => norm(p, 8, { swish: true }),
+    "space to depth": () => (image: tf.Tensor) => spaceToDepth(image, 2),
+    attention: (p: ReturnType<typeof trainableParameters>) => attention(p, 8),
+    residual: (p: ReturnType<typeof trainableParameters>) => {
+      const block = residualBlock(p, 8, 12, 5);
+      return (image: tf.Tensor) => block(image, time);
+    },
+  };
+  for (const [name, build] of Object.entries(layers)) {
+    const p = trainableParameters(7);
+    const layer = build(p);
+    const inputs: Record<string, tf.Variable> = name === "residual" ? { x, time } : { x };
+    checkGradients({ ...perturbed(p.variables), ...inputs }, () => layer(x));
+  }
+});
+
+const tinyUnet: NetConfig = {
+  kind: "unet",
+  imageSize: 8,
+  channels: 4,
+  multipliers: [1, 2],
+  blocks: 1,
+  attention: [4],
+};
+
+for (const config of [
+  { kind: "mlp", hidden: 8, depth: 2, timeDim: 4 } as NetConfig,
+  tinyUnet,
+  { ...tinyUnet, patch: 2, attention: [2] } as NetConfig,
+])
+  test(`a small ${config.kind}${"patch" in config ? " on patches" : ""}: gradients, shape, zero at first, no leak`, () => {
+    const net = createNet(config, 2);
+    const x = config.kind === "mlp" ? input(3, 2) : input(3, 8, 8, 3);
+    const t = steps(1, 7, 500);
+    const first = net.apply(x, t);
+    assert.deepEqual(first.shape, x.shape);
+    assert.ok(values(first).every((value) => value === 0));
+    perturbed(net.variables);
+    checkGradients({ ...net.variables, x }, () => net.apply(x, t), 3e-2);
+    assertNoLeak(() => net.apply(x, t));
+    assertNoLeak(() => ({ ...tf.variableGrads(() => net.apply(x, t).square().sum(), [x]) }));
+    const before = tf.memory().numTensors;
+    const count = Object.keys(net.variables).length;
+    net.dispose();
+    assert.equal(tf.memory().numTensors, before - count);
+  });
+
+test("each example's output depends on its own input and time alone", () => {
+  const net = createNet(tinyUnet, 4);
+  perturbed(net.variables);
+  const x = input(2, 8, 8, 3);
+  const both = values(net.apply(x, steps(3, 900)));
+  const alone = values(net.apply(tf.slice(x, [1, 0, 0, 0], [1, 8, 8, 3]), steps(900)));
+  assertAllClose(both.slice(192), alone, { rel: 1e-4, abs: 1e-4 });
+  const later = values(net.apply(x, steps(3, 100)));
+  assert.deepEqual(later.slice(0, 192), both.slice(0, 192));
+  assert.notDeepEqual(later.slice(192), both.slice(192));
+});
+
+test("the parameter counts of DDPM's net for CIFAR-10 and of its smaller kin", () => {
+  const { inputs, expected } = oracle("D06");
+  const ddpm: NetConfig = {
+    kind: "unet",
+    channels: inputs.ch,
+    multipliers: inputs.ch_mult,
+    blocks: inputs.num_res_blocks,
+    attention: inputs.attn_resolutions,
+  };
+  assert.equal(parameterCount(ddpm), expected.params);
+  const small = (channels: number, blocks: number) =>
+    parameterCount({ kind: "unet", channels, multipliers: [1, 2, 2], blocks });
+  assert.deepEqual([small(32, 1), small(32, 2), small(64, 2)], [1_113_955, 1_624_323, 6_472_195]);
+  const net = createNet(tinyUnet);
+  const made = Object.values(net.variables).reduce((sum, { size }) => sum + size, 0);
+  assert.equal(made, parameterCount(tinyUnet));
+  net.dispose();
+});
+
+test("the first weights follow from the seed, and have Glorot's variance", () => {
+  const [a, b, c] = [mlp({ seed: 1 }), mlp({ seed: 1 }), mlp({ seed: 2 })];
+  const weights = (net: typeof a) => values(net.variables["hidden.1.weight"]);
+  assert.deepEqual(weights(a), weights(b));
+  assert.notDeepEqual(weights(a), weights(c));
+  const variance = weights(a).reduce((sum, w) => sum + w * w, 0) / 128 ** 2;
+  assertClose(variance, 2 / 256, { rel: 5 * Math.sqrt(0.8 / 128 ** 2) }); // kurtosis 1.8 of the uniform
+});
+
+test("an MLP with an input gain is the one without at so many times the point", () => {
+  const [plain, gained] = [mlp({ seed: 1, hidden: 8 }), mlp({ seed: 1, hidden: 8, inputGain: 4 })];
+  for (const net of [plain, gained]) net.variables["out.weight"].assign(tf.ones([8, 2]));
+  const x = tf.tensor2d([[0.3, -0.7]]);
+  assertAllClose(values(gained.apply(x, steps(5))), values(plain.apply(x.mul(4), steps(5))));
+  assert.notDeepEqual(values(gained.apply(x, steps(5))), values(plain.apply(x, steps(5))));
+  assert.throws(() => mlp({ inputGain: 0 }), /mlp: inputGain is 0, expected a number above 0/);
+  for (const net of [plain, gained]) net.dispose();
+});
+
+test("impossible sizes and inputs are refused by name", () => {
+  assert.throws(() => unet({ imageSize: 30 }), /unet: imageSize is 30, expected a multiple of 4/);
+  assert.throws(() => unet({ channels: 0 }), /unet: channels is 0, expected a positive integer/);
+  assert.throws(() => unet({ multipliers: [] }), /unet: imageSize is 32/);
+  assert.throws(() => mlp({ depth: 1.5 }), /mlp: depth is 1.5, expected a positive integer/);
+  const unknown = { kind: "resnet" } as unknown as NetConfig;
+  assert.throws(() => createNet(unknown), /unknown kind of net "resnet", expected one of mlp, unet/);
+  const net = mlp();
+  assert.throws(
+    () => net.apply(tf.ones([2, 3]), steps(1, 2)),
+    /mlp: xt has shape \[2,3\], expected \[B, 2\]/,
+  );
+  net.dispose();
+});
