@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { tf } from "../tensor";
+import { assertAllClose, assertClose, assertNoLeak, oracle } from "../testing";
+import { discretizedLogLikelihood, logBinProbability } from "./discretized";
+import { erf, erfc, gaussLegendre, logErfc, logSumExp } from "./special";
+
+const pixel = (k: number) => (2 * k) / 255 - 1;
+
+test("erfc and its logarithm, against mpmath 1.3 with 40 digits: x, erfc(x), ln erfc(x)", () => {
+  const golden: [number, number, number][] = [
+    [-6, 2, Math.LN2],
+    [-1.5, 1.96610514647531, 0.676054502733961],
+    [-0.1, 1.11246291601828, 0.106576400586522],
+    [0.001, 0.998871621209031, -0.00112901588962135],
+    [0.5, 0.479500122186953, -0.735011129837084],
+    [1.9999, 0.00467980209297061, -5.36449945777353],
+    [2, 0.00467773498104727, -5.36494126461664],
+    [2.5, 0.000406952017444959, -7.80681527272726],
+    [5, 1.53745979442803e-12, -27.2008895455374],
+    [10, 2.08848758376254e-45, -102.879889024845],
+    [100, 0, -10005.1775851227],
+    [10000, 0, -100000009.78270532],
+  ];
+  for (const [x, value, log] of golden) {
+    assertClose(erfc(x), value, { rel: 1e-12, abs: 0, what: `erfc(${x})` });
+    assertClose(logErfc(x), log, { rel: 1e-12, abs: 0, what: `ln erfc(${x})` });
+    assertClose(erf(x), 1 - value, { rel: 1e-12, abs: 1e-15, what: `erf(${x})` });
+  }
+});
+
+test("the rule of Gauss and Legendre is exact to degree 2n − 1; log-sum-exp neither overflows nor loses −∞", () => {
+  const { nodes, weights } = gaussLegendre(5);
+  for (let degree = 0; degree <= 9; degree++) {
+    const got = nodes.reduce((sum, x, i) => sum + weights[i] * x ** degree, 0);
+    assertClose(got, degree % 2 ? 0 : 2 / (degree + 1), { abs: 1e-14 });
+  }
+  assertClose(logSumExp([1000, 1000 + Math.log(3)]), 1000 + Math.log(4), { rel: 1e-15 });
+  assert.equal(logSumExp([Number.NEGATIVE_INFINITY]), Number.NEGATIVE_INFINITY);
+});
+
+test("bin probabilities, exact and in the authors' tanh form (D01)", () => {
+  const { inputs, expected, tol_rel: rel } = oracle("D01");
+  inputs.cases_k_mu_sigma.forEach(([k, mu, sigmaStd]: number[], i: number) => {
+    const exact = logBinProbability(pixel(k), mu, sigmaStd);
+    assertClose(Math.exp(exact), expected.p_exact[i], { rel });
+    assertClose(-exact / Math.LN2, expected.neg_log2_p[i], { rel });
+    const tanh = logBinProbability(pixel(k), mu, sigmaStd, { form: "tanh" });
+    assertClose(Math.exp(tanh), expected.p_tanh_approx_Ho_code[i], { rel });
+  });
+});
+
+/** k, mean, σ, ln P(k); mpmath 1.3 with 60 digits. */
+const GOLDEN: [number, number, number, number][] = [
+  [128, 0.01, 0.01, -1.36273059440341],
+  [100, -0.2, 0.3, -4.56447748996801],
+  [200, -0.9, 0.01, -10732.7224187819],
+  [10, 0.9, 0.02, -4135.22966347535],
+  [0, 1, 0.01, -19927.8608392408],
+  [255, -1, 0.01, -19927.8608392408],
+  [0, -1.5, 0.02, 0],
+  [127, 0, 5, -7.37649322033587],
+  [127, 0, 1e-4, -Math.LN2],
+  [130, 0.5, 1e-3, -113519.196075578],
+  [40, -0.68, 0.008, -1.26198121546795],
+  [254, 1, 0.002, -3.69079760023821],
+];
+
+test("bin probabilities in the far tails, narrow and wide", () => {
+  for (const [k, mu, sigmaStd, want] of GOLDEN)
+    assertClose(logBinProbability(pixel(k), mu, sigmaStd), want, {
+      rel: 2e-12,
+      abs: 1e-12,
+      what: `k = ${k}`,
+    });
+});
+
+test("the probabilities of all bins sum to 1", () => {
+  for (const [mu, sigmaStd] of [
+    [0.3, 0.01],
+    [-1.2, 0.05],
+    [0, 3],
+    [0.99, 0.001],
+  ]) {
+    const logs = Array.from({ length: 256 }, (_, k) => logBinProbability(pixel(k), mu, sigmaStd));
+    assertClose(logSumExp(logs), 0, { abs: 1e-12 });
+  }
+});
+
+test("the tensor form agrees, in value and gradient", () => {
+  const k = GOLDEN.map(([level]) => level);
+  const x = tf.tensor2d(k.map(pixel), [k.length, 1]);
+  const mean = tf.tensor2d(
+    GOLDEN.map((row) => row[1]),
+    [k.length, 1],
+  );
+  const variance = tf.tensor2d(
+    GOLDEN.map((row) => row[2] ** 2),
+    [k.length, 1],
+  );
+  const logP = (m: tf.Tensor, v: tf.Tensor) => discretizedLogLikelihood(x, m, v);
+  assertAllClose(
+    logP(mean, variance).dataSync(),
+    GOLDEN.map((row) => row[3]),
+    { rel: 2e-5, abs: 1e-5 },
+  );
+
+  const [byMean, byVariance] = tf
+    .grads((m, v) => logP(m, v).sum())([mean, variance])
+    .map((g) => g.dataSync());
+  GOLDEN.forEach(([level, mu, sigmaStd], i) => {
+    const at = (m: number, s2: number) => logBinProbability(pixel(level), m, Math.sqrt(s2));
+    const [dm, ds] = [1e-4 * sigmaStd, 1e-4 * sigmaStd ** 2];
+    const wantMean = (at(mu + dm, sigmaStd ** 2) - at(mu - dm, sigmaStd ** 2)) / (2 * dm);
+    const wantVariance = (at(mu, sigmaStd ** 2 + ds) - at(mu, sigmaStd ** 2 - ds)) / (2 * ds);
+    const scale = 1e-4 / sigmaStd;
+    assertClose(byMean[i], wantMean, { rel: 1e-3, abs: scale, what: `d/dmean of case ${i}` });
+    assertClose(byVariance[i], wantVariance, {
+      rel: 1e-3,
+      abs: scale / sigmaStd,
+      what: `d/dvariance of case ${i}`,
+    });
+  });
+
+  const tanh = discretizedLogLikelihood(x, mean, variance, { form: "tanh" }).dataSync();
+  GOLDEN.forEach(([level, mu, sigmaStd], i) => {
+    if (sigmaStd < 1)
+      assertClose(tanh[i], logBinProbability(pixel(level), mu, sigmaStd, { form: "tanh" }), {
+        rel: 1e-3,
+        abs: 1e-3,
+      });
+  });
+});
+
+test("no leaks; a σ that is not positive is refused", () => {
+  const [x, mean, variance] = [tf.zeros([2, 3]), tf.ones([2, 3]), tf.fill([2, 1], 0.01)];
+  assertNoLeak(() => discretizedLogLikelihood(x, mean, variance));
+  assertNoLeak(() => discretizedLogLikelihood(x, mean, variance, { form: "tanh" }));
+  assert.throws(() => logBinProbability(0, 0, 0), /logBinProbability: sigmaStd is 0, expected .* above 0/);
+});

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { tf } from "../tensor";
+import { assertAllClose, assertClose, assertNoLeak, oracle } from "../testing";
+import {
+  entropy1d,
+  gaussianKl,
+  gaussianLogDensity,
+  kl1d,
+  klDiagonal,
+  klFull,
+  logDensity1d,
+  logDensityFull,
+  varianceKl,
+} from "./gaussian";
+import { symmetricEigen } from "./linalg";
+import { binOffsetBits, densityBitsPerDim } from "./units";
+
+test("KL in 1-D and with full 2-D covariances (K01)", () => {
+  const { inputs, expected, tol_rel: rel } = oracle("K01");
+  assertClose(kl1d(inputs.m1, inputs.s1 ** 2, inputs.m2, inputs.s2 ** 2), expected.kl_1d, { rel });
+  assertClose(klFull(inputs.ma, inputs.A, inputs.mb, inputs.B), expected.kl_2d, { rel });
+});
+
+test("KL against its definition: quadrature in 1-D, rotation in 3-D", () => {
+  const [m1, v1, m2, v2] = [0.4, 0.3, -0.2, 1.7];
+  let integral = 0;
+  const h = 0.01;
+  for (let x = -12; x <= 12; x += h)
+    integral += h * Math.exp(logDensity1d(x, m1, v1)) * (logDensity1d(x, m1, v1) - logDensity1d(x, m2, v2));
+  assertClose(kl1d(m1, v1, m2, v2), integral, { rel: 1e-10 });
+
+  const c = Math.cos(0.7);
+  const s = Math.sin(0.7);
+  const turn = [
+    [c, -s, 0],
+    [s * c, c * c, -s],
+    [s * s, s * c, c],
+  ]; // orthogonal
+  const rotate = (m: number[]) => turn.map((row) => row.reduce((sum, x, j) => sum + x * m[j], 0));
+  const covariance = (variances: number[]) =>
+    turn.map((a) => turn.map((b) => a.reduce((sum, x, k) => sum + x * variances[k] * b[k], 0)));
+  const [a, b] = [
+    [0.5, 1, 2],
+    [1.5, 0.2, 3],
+  ];
+  const [ma, mb] = [
+    [0, 1, 2],
+    [0.3, -1, 2.5],
+  ];
+  assertClose(klFull(rotate(ma), covariance(a), rotate(mb), covariance(b)), klDiagonal(ma, a, mb, b), {
+    rel: 1e-12,
+  });
+  assertClose(
+    logDensityFull(rotate(ma), rotate(mb), covariance(b)),
+    ma.reduce((sum, x, i) => sum + logDensity1d(x, mb[i], b[i]), 0),
+    { rel: 1e-12 },
+  );
+  const { values, vectors } = symmetricEigen(covariance(a));
+  assertAllClose([...values].sort(), [...a].sort(), { rel: 1e-12 });
+  vectors.forEach((u, i) => {
+    const image = covariance(a).map((row) => row.reduce((sum, x, j) => sum + x * u[j], 0));
+    assertAllClose(
+      image,
+      u.map((x) => x * values[i]),
+      { abs: 1e-12 },
+    );
+  });
+});
+
+test("the KL of nearly equal variances keeps its precision", () => {
+  for (const x of [1e-9, -1e-6, 0.01, -0.0299, 0.0301]) {
+    const series =
+      Array.from({ length: 30 }, (_, i) => -((-x) ** (i + 2)) / (i + 2)).reduce((a, b) => a + b) * -0.5;
+    assertClose(varianceKl(1 + x, 1), series, { rel: 1e-6 }); // 1 + x itself is rounded
+  }
+  assert.equal(varianceKl(0.3, 0.3), 0);
+});
+
+test("entropy is the expected negative log-density", () => {
+  let integral = 0;
+  for (let x = -10; x <= 10; x += 0.01)
+    integral -= 0.01 * Math.exp(logDensity1d(x, 0.1, 0.7)) * logDensity1d(x, 0.1, 0.7);
+  assertClose(entropy1d(0.7), integral, { rel: 1e-10 });
+});
+
+test("tensor forms agree with the numbers, sum over dimensions and do not leak", () => {
+  const [x, m, v] = [
+    tf.tensor3d([1, 2, -1, 0.5], [2, 2, 1]),
+    tf.tensor3d([0, 1, 0, 1], [2, 2, 1]),
+    tf.tensor3d([0.5, 2], [2, 1, 1]),
+  ];
+  assertAllClose(
+    gaussianLogDensity(x, m, v).dataSync(),
+    [logDensity1d(1, 0, 0.5) + logDensity1d(2, 1, 0.5), logDensity1d(-1, 0, 2) + logDensity1d(0.5, 1, 2)],
+    { rel: 1e-6 },
+  );
+  const one = tf.scalar(1.5);
+  assertAllClose(
+    gaussianKl(x, v, m, one).dataSync(),
+    [klDiagonal([1, 2], [0.5, 0.5], [0, 1], [1.5, 1.5]), klDiagonal([-1, 0.5], [2, 2], [0, 1], [1.5, 1.5])],
+    { rel: 1e-6 },
+  );
+  assertNoLeak(() => gaussianLogDensity(x, m, v));
+  assertNoLeak(() => gaussianKl(x, v, m, one));
+});
+
+test("bits/dim of 8-bit data from a density (D02)", () => {
+  const { inputs, expected, tol_rel: rel } = oracle("D02");
+  assertClose(densityBitsPerDim(inputs.nats), expected.bpd, { rel });
+  assertClose(binOffsetBits(), expected.offset, { rel });
+});
+
+test("errors", () => {
+  assert.throws(() => klDiagonal([0], [1], [0, 1], [1]), /klDiagonal: got lengths 1, 1, 2, 1/);
+  assert.throws(
+    () =>
+      klFull(
+        [0],
+        [
+          [1, 0],
+          [0, 1],
+        ],
+        [0],
+        [[1]],
+      ),
+    /klFull: covariance1 is 2 × 2, expected 1 × 1/,
+  );
+  assert.throws(
+    () =>
+      klFull(
+        [0, 0],
+        [
+          [1, 0.5],
+          [0, 1],
+        ],
+        [0, 0],
+        [
+          [1, 0],
+          [0, 1],
+        ],
+      ),
+    /not symmetric/,
+  );
+  assert.throws(
+    () =>
+      klFull(
+        [0, 0],
+        [
+          [1, 2],
+          [2, 1],
+        ],
+        [0, 0],
+        [
+          [1, 0],
+          [0, 1],
+        ],
+      ),
+    /not positive definite/,
+  );
+});

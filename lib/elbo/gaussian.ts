@@ -1,0 +1,116 @@
+/** @file Gaussians: log-density, entropy and KL divergence; plain numbers in float64, then batches of tensors. Nats throughout. */
+import { sumDims } from "../diffusion";
+import { tf } from "../tensor";
+import { checkSymmetric, cholesky, forwardSolve, type Matrix } from "./linalg";
+
+const LOG_2PI = Math.log(2 * Math.PI);
+
+/** ln N(x; mean, variance) of one number. */
+export function logDensity1d(x: number, mean: number, variance: number): number {
+  return -0.5 * (LOG_2PI + Math.log(variance) + (x - mean) ** 2 / variance);
+}
+
+/** Differential entropy ½ ln(2πe·variance) of N(·, variance). */
+export function entropy1d(variance: number): number {
+  return 0.5 * (LOG_2PI + 1 + Math.log(variance));
+}
+
+/** KL(N(mean1, variance1) ‖ N(mean2, variance2)) of two univariate Gaussians. */
+export function kl1d(mean1: number, variance1: number, mean2: number, variance2: number): number {
+  return varianceKl(variance1, variance2) + (mean1 - mean2) ** 2 / (2 * variance2);
+}
+
+/** KL between Gaussians of equal mean, ½(r − 1 − ln r) with r = variance1/variance2; precise where the two are close. */
+export function varianceKl(variance1: number, variance2: number): number {
+  const excess = (variance1 - variance2) / variance2;
+  return 0.5 * excessOverLog(excess);
+}
+
+/** x − ln(1 + x) ≥ 0, by its series where the difference would cancel. */
+function excessOverLog(x: number): number {
+  if (Math.abs(x) > 0.03) return x - Math.log1p(x);
+  let sum = 0;
+  let power = -x;
+  for (let n = 2; n <= 14; n++) {
+    power *= -x;
+    sum += power / n;
+  }
+  return sum;
+}
+
+/** KL between Gaussians with diagonal covariances, summed over dimensions. Throws on unequal lengths. */
+export function klDiagonal(
+  mean1: ArrayLike<number>,
+  variance1: ArrayLike<number>,
+  mean2: ArrayLike<number>,
+  variance2: ArrayLike<number>,
+): number {
+  const dims = mean1.length;
+  const lengths = [dims, variance1.length, mean2.length, variance2.length];
+  if (lengths.some((length) => length !== dims))
+    throw new Error(`klDiagonal: got lengths ${lengths.join(", ")}, expected four equal ones.`);
+  let sum = 0;
+  for (let i = 0; i < dims; i++) sum += kl1d(mean1[i], variance1[i], mean2[i], variance2[i]);
+  return sum;
+}
+
+/**
+ * KL between Gaussians with full covariances, ½[tr(B⁻¹A) + dᵀB⁻¹d − D + ln(det B/det A)], through Cholesky factors.
+ * Throws unless both are symmetric, positive definite and of the means' size.
+ */
+export function klFull(
+  mean1: readonly number[],
+  covariance1: Matrix,
+  mean2: readonly number[],
+  covariance2: Matrix,
+): number {
+  const dims = mean1.length;
+  checkSymmetric("klFull", "covariance1", covariance1, dims);
+  checkSymmetric("klFull", "covariance2", covariance2, dims);
+  const [a, b] = [cholesky(covariance1), cholesky(covariance2)];
+  const shift = forwardSolve(
+    b,
+    mean1.map((x, i) => x - mean2[i]),
+  );
+  let sum = -dims;
+  for (const x of shift) sum += x * x;
+  for (let j = 0; j < dims; j++) {
+    sum += 2 * Math.log(b[j][j] / a[j][j]);
+    const column = a.map((row) => row[j]);
+    for (const x of forwardSolve(b, column)) sum += x * x; // columns of B^{-1/2} A^{1/2}
+  }
+  return 0.5 * sum;
+}
+
+/** ln N(x; mean, covariance) for a full covariance. Throws unless it is symmetric and positive definite. */
+export function logDensityFull(x: readonly number[], mean: readonly number[], covariance: Matrix): number {
+  checkSymmetric("logDensityFull", "covariance", covariance, x.length);
+  const lower = cholesky(covariance);
+  const white = forwardSolve(
+    lower,
+    x.map((value, i) => value - mean[i]),
+  );
+  return white.reduce((sum, z, i) => sum - 0.5 * (LOG_2PI + z * z) - Math.log(lower[i][i]), 0);
+}
+
+/** ln N(x; mean, variance) summed over dimensions: x, mean [B, …], variance broadcastable to them → [B]. The caller disposes. */
+export function gaussianLogDensity(x: tf.Tensor, mean: tf.Tensor, variance: tf.Tensor): tf.Tensor1D {
+  return tf.tidy(() => {
+    const squares = x.sub(mean).square().div(variance);
+    return sumDims(squares.add(variance.log()).add(LOG_2PI).mul(-0.5));
+  });
+}
+
+/** KL of diagonal Gaussians summed over dimensions: means [B, …], variances broadcastable to them → [B]. The caller disposes. */
+export function gaussianKl(
+  mean1: tf.Tensor,
+  variance1: tf.Tensor,
+  mean2: tf.Tensor,
+  variance2: tf.Tensor,
+): tf.Tensor1D {
+  return tf.tidy(() => {
+    const ratio = variance1.div(variance2);
+    const shift = mean1.sub(mean2).square().div(variance2);
+    return sumDims(shift.add(ratio.sub(1).sub(ratio.log())).mul(0.5));
+  });
+}
