@@ -1,0 +1,136 @@
+/**
+ * @file The Wasserstein bound of Kwon, Fan and Lee 2022 (arXiv 2212.06359), for tables that somebody else made.
+ *
+ * W2(p_0, q_0) ≤ ∫ g² I √b dt + I(T) W2(p_T, q_T), with I(t) = exp ∫_0^t (L_f + L_s g²) and b = E‖∇ln p_t − s_θ‖².
+ * The bound holds for the reverse SDE in continuous time. L_f is the one-sided Lipschitz constant of −f (for VP that is
+ * +β/2) and L_s that of s_θ. Everything is in the log domain: ln I passes 800 on quite ordinary data.
+ */
+import type { Schedule } from "../../diffusion";
+import { logSumExp } from "../../elbo";
+
+/** What the bound is made of, at increasing times from 0 to T. All tables have one length. */
+export interface BoundTables {
+  times: ArrayLike<number>;
+  /** g(t)². */
+  g2: ArrayLike<number>;
+  /** L_f: the one-sided Lipschitz constant of −f. */
+  driftLipschitz: ArrayLike<number>;
+  /** L_s: the one-sided Lipschitz constant of the model's score; may be negative. */
+  scoreLipschitz: ArrayLike<number>;
+  /** b(t): E‖true score − s_θ‖², summed over dimensions; with the conditional score in place of the true one it is Corollary 3's. */
+  scoreError: ArrayLike<number>;
+  /** ln λ(t) of the loss J = ½ ∫ λ b dt; default ln g². */
+  logWeight?: ArrayLike<number>;
+  /** W2(p_T, q_T), not squared; default 0. */
+  priorW2?: number;
+}
+
+/** The bound and its parts, as natural logarithms; −∞ stands for 0. */
+export interface WassersteinBound {
+  /** ln I at each time. */
+  logI: Float64Array;
+  /** ln of I(T)·W2(p_T, q_T), which no training removes. */
+  logOffset: number;
+  /** ln of the right-hand side of Theorem 1, offset included. */
+  logTheorem1: number;
+  /** ln of that of Corollary 1, √(2 ∫ g⁴I²/λ dt · J) plus the offset: never below Theorem 1. */
+  logCorollary1: number;
+  /** J = ½ ∫ λ b dt, the loss that Corollary 1 speaks of. */
+  J: number;
+}
+
+/**
+ * Theorem 1 and Corollary 1 by the trapezoidal rule. Throws on tables of unequal length, on times that do not
+ * increase, and on entries that are no numbers or, for g², b and W2, negative.
+ */
+export function wassersteinBound(tables: BoundTables): WassersteinBound {
+  const { times, g2, driftLipschitz, scoreLipschitz } = tables;
+  check("wassersteinBound", tables);
+  const rate = Float64Array.from(g2, (value, i) => driftLipschitz[i] + scoreLipschitz[i] * value);
+  const logI = new Float64Array(times.length);
+  const width = new Float64Array(times.length);
+  for (let i = 1; i < times.length; i++) {
+    const half = (times[i] - times[i - 1]) / 2;
+    if (!(half > 0))
+      throw new Error(
+        `wassersteinBound: times[${i}] is ${times[i]}, expected more than times[${i - 1}] = ${times[i - 1]}.`,
+      );
+    logI[i] = logI[i - 1] + half * (rate[i - 1] + rate[i]);
+    width[i - 1] += half;
+    width[i] += half;
+  }
+  return assemble(tables, logI, width);
+}
+
+/** What the bound of a discrete model is made of; tables over t = 1…T with a dummy entry 0, as a schedule's. */
+export interface StepTables
+  extends Pick<BoundTables, "scoreLipschitz" | "scoreError" | "logWeight" | "priorW2"> {
+  schedule: Schedule;
+}
+
+/**
+ * The same with one node per step of a schedule, g² dt = β_t and L_f dt = β_t/2, as in the authors' code:
+ * ln I_t = Σ_{s≤t} β_s (L_s + ½). The entries of the result belong to t = 1…T, after a dummy entry 0. The sums stand
+ * for the integrals: what the discretization itself adds is not bounded. Throws as `wassersteinBound`.
+ */
+export function wassersteinBoundOfSteps({ schedule, ...given }: StepTables): WassersteinBound {
+  const { betaVar, numSteps } = schedule;
+  const tail = (table: ArrayLike<number>) => Float64Array.from(table).subarray(1);
+  const tables: BoundTables = {
+    times: Float64Array.from({ length: numSteps }, (_, i) => i + 1),
+    g2: tail(betaVar),
+    driftLipschitz: tail(betaVar).map((beta) => beta / 2),
+    scoreLipschitz: tail(given.scoreLipschitz),
+    scoreError: tail(given.scoreError),
+    logWeight: given.logWeight && tail(given.logWeight),
+    priorW2: given.priorW2,
+  };
+  check("wassersteinBoundOfSteps", tables);
+  const logI = new Float64Array(numSteps);
+  let sum = 0;
+  for (let i = 0; i < numSteps; i++) {
+    sum += tables.g2[i] * (tables.scoreLipschitz[i] + 0.5);
+    logI[i] = sum;
+  }
+  const bound = assemble(tables, logI, new Float64Array(numSteps).fill(1));
+  return { ...bound, logI: Float64Array.of(0, ...bound.logI) };
+}
+
+/** Theorem 1 and Corollary 1 where the integrals are Σ width·integrand. */
+function assemble(tables: BoundTables, logI: Float64Array, width: Float64Array): WassersteinBound {
+  const { g2, scoreError, priorW2 = 0 } = tables;
+  const logG2 = Float64Array.from(g2, Math.log);
+  const logWeight = tables.logWeight ?? logG2;
+  const logIntegral = (logIntegrand: (i: number) => number) =>
+    logSumExp(Float64Array.from(width, (w, i) => Math.log(w) + logIntegrand(i)));
+  const logOffset = logI[logI.length - 1] + Math.log(priorW2);
+  const logB = Float64Array.from(scoreError, Math.log);
+  const logJ = logIntegral((i) => logWeight[i] + logB[i]) - Math.LN2;
+  const logGain = logIntegral((i) => 2 * (logG2[i] + logI[i]) - logWeight[i]);
+  const logError = logIntegral((i) => logG2[i] + logI[i] + logB[i] / 2);
+  return {
+    logI,
+    logOffset,
+    logTheorem1: logSumExp([logError, logOffset]),
+    logCorollary1: logSumExp([(Math.LN2 + logGain + logJ) / 2, logOffset]),
+    J: Math.exp(logJ),
+  };
+}
+
+function check(caller: string, tables: BoundTables): void {
+  const { times, priorW2 = 0, ...others } = tables;
+  if (times.length < 1) throw new Error(`${caller}: times is empty, expected at least one time.`);
+  for (const [name, table] of Object.entries(others)) {
+    if (table === undefined) continue;
+    if (table.length !== times.length)
+      throw new Error(`${caller}: ${name} has ${table.length} entries, expected ${times.length}.`);
+    const least = name === "g2" || name === "scoreError" ? 0 : Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < table.length; i++)
+      if (!(table[i] >= least))
+        throw new Error(
+          `${caller}: ${name} has ${table[i]} at node ${i}, expected a number${least === 0 ? " of at least 0" : ""}.`,
+        );
+  }
+  if (!(priorW2 >= 0))
+    throw new Error(`${caller}: priorW2 is ${priorW2}, expected a distance of at least 0.`);
+}
