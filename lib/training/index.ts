@@ -1,0 +1,22 @@
+/** @file Training: one step and its loop, checkpoints, the comparison of parameterizations and weightings. */
+export {
+  type Checkpoint,
+  checkpointOf,
+  loadCheckpoint,
+  loadWeights,
+  previousPath,
+  resume,
+  saveCheckpoint,
+} from "./checkpoint";
+export * from "./comparison";
+export { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
+export {
+  type DataSource,
+  type RunOptions,
+  run,
+  type Trainer,
+  type TrainerOptions,
+  type TrainingProgress,
+  train,
+  trainer,
+} from "./trainer";

@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { toy } from "../data";
+import { linearSchedule } from "../diffusion";
+import { gaussian, minimumSimpleLoss } from "../elbo";
+import { mlp } from "../nets";
+import { engine, tf } from "../tensor";
+import { assertAllClose } from "../testing";
+import { run, type Trainer, train, trainer } from "./trainer";
+
+const schedule = linearSchedule();
+const small = (seed = 3): Trainer =>
+  trainer({ net: mlp({ hidden: 16, depth: 1, seed: 1 }), schedule, data: toy("moons"), batchSize: 32, seed });
+
+async function losses(training: Trainer, count: number): Promise<number[]> {
+  const all: number[] = [];
+  for (let i = 0; i < count; i++) all.push(await training.step());
+  return all;
+}
+
+const valuesOf = (training: Trainer) =>
+  Object.fromEntries(Object.entries(training.tensors()).map(([name, v]) => [name, [...v.dataSync()]]));
+
+const disposeAll = (training: Trainer) => {
+  training.dispose();
+  training.net.dispose();
+};
+
+describe("trainer", () => {
+  test("the same seed gives the same run, another seed another", async () => {
+    const [a, b, c] = [small(), small(), small(4)];
+    const [first, second, other] = [await losses(a, 5), await losses(b, 5), await losses(c, 5)];
+    assert.deepEqual(first, second);
+    assert.notDeepEqual(first, other);
+    for (const one of [a, b, c]) disposeAll(one);
+  });
+
+  test("a resumed run equals an uninterrupted one, bit for bit", async () => {
+    const whole = small();
+    const wholeLosses = await losses(whole, 12);
+    const before = small();
+    await losses(before, 5);
+    const kept = Object.fromEntries(Object.entries(before.tensors()).map(([name, v]) => [name, v.clone()]));
+    const after = small();
+    after.restore(5, kept);
+    assert.deepEqual(await losses(after, 7), wholeLosses.slice(5));
+    assert.deepEqual(valuesOf(after), valuesOf(whole));
+    for (const one of [whole, before, after]) disposeAll(one);
+    tf.dispose(kept);
+  });
+
+  test("on N(0, 1) data the loss comes down to its analytic minimum", {
+    skip: !engine.native && "slow",
+  }, async () => {
+    const net = mlp({ inputDim: 1, hidden: 64, depth: 2, seed: 2 });
+    const data = {
+      sample: (random: { normal(shape: number[]): tf.Tensor }, count: number) => random.normal([count, 1]),
+    };
+    const recent: number[] = [];
+    for await (const { step, loss } of train({
+      net,
+      schedule,
+      data,
+      batchSize: 512,
+      steps: 1500,
+      learningRate: 2e-3,
+    }))
+      if (step > 1000) recent.push(loss);
+    const mean = recent.reduce((sum, one) => sum + one, 0) / recent.length;
+    const spread = Math.sqrt(recent.reduce((sum, one) => sum + (one - mean) ** 2, 0) / recent.length);
+    const standardError = spread / Math.sqrt(recent.length);
+    const least = minimumSimpleLoss(gaussian({ mean: 0, std: 1 }), schedule);
+    assert.ok(
+      mean > least - 3 * standardError,
+      `${mean} is below the least possible ${least} ± ${standardError}`,
+    );
+    assert.ok(mean < least * 1.04 + 2 * standardError, `${mean} ± ${standardError}, expected near ${least}`);
+    net.dispose();
+  });
+
+  test("withAverages shows the averages and puts the trained weights back, also after an error", async () => {
+    const training = small();
+    await losses(training, 3);
+    const before = valuesOf(training);
+    const [name] = Object.keys(training.net.variables);
+    const seen = await training.withAverages(async () => [...training.net.variables[name].dataSync()]);
+    assert.deepEqual(seen, before[`ema/${name}`]);
+    await assert.rejects(
+      training.withAverages(() => Promise.reject(new Error("inside"))),
+      /inside/,
+    );
+    assert.deepEqual(valuesOf(training), before);
+    disposeAll(training);
+  });
+
+  test("with decaySteps the learning rate falls along half a cosine, also in a resumed run", async () => {
+    const decaying = () =>
+      trainer({
+        net: mlp({ hidden: 8, depth: 1, seed: 1 }),
+        schedule,
+        data: toy("moons"),
+        batchSize: 8,
+        learningRate: 0.02,
+        decaySteps: 4,
+      });
+    const rateOf = (training: Trainer) => training.tensors()["optimizer/learningRate"].dataSync()[0];
+    const whole = decaying();
+    const rates: number[] = [];
+    for (let step = 0; step < 6; step++) {
+      await whole.step();
+      rates.push(rateOf(whole));
+    }
+    const root = Math.SQRT1_2;
+    assertAllClose(rates, [0.02, 0.01 * (1 + root), 0.01, 0.01 * (1 - root), 0, 0], { abs: 1e-8 });
+    const resumed = decaying();
+    resumed.restore(2, whole.tensors());
+    await resumed.step();
+    assertAllClose([rateOf(resumed)], [0.01], { abs: 1e-8 });
+    for (const one of [whole, resumed]) disposeAll(one);
+    assert.throws(
+      () => trainer({ net: mlp(), schedule, data: toy("moons"), decaySteps: 0 }),
+      /trainer: decaySteps is 0/,
+    );
+  });
+
+  test("a step leaves no tensors behind", async () => {
+    const training = small();
+    await losses(training, 2);
+    const { numTensors } = tf.memory();
+    await losses(training, 3);
+    assert.equal(tf.memory().numTensors, numTensors);
+    disposeAll(training);
+  });
+
+  test("run stops at a signal after the step in hand, and goes on from there", async () => {
+    const training = small();
+    const stop = new AbortController();
+    for await (const { step } of run(training, { until: 10, signal: stop.signal }))
+      if (step === 4) stop.abort();
+    assert.equal(training.done, 4);
+    for await (const { step } of run(training, { until: 6 })) assert.ok(step > 4);
+    assert.equal(training.done, 6);
+    disposeAll(training);
+  });
+
+  test("train leaves the averages in the net, also after a break", async () => {
+    const net = mlp({ hidden: 8, depth: 1, seed: 1 });
+    const before = [...net.variables[Object.keys(net.variables)[0]].dataSync()];
+    for await (const { step } of train({ net, schedule, data: toy("moons"), batchSize: 8, steps: 50 }))
+      if (step === 20) break;
+    assert.notDeepEqual([...net.variables[Object.keys(net.variables)[0]].dataSync()], before);
+    net.dispose();
+  });
+
+  test("a loss that is no number stops the run with its step", async () => {
+    const data = { sample: (_: unknown, count: number) => tf.fill([count, 2], Number.NaN) };
+    const net = mlp({ hidden: 8, depth: 1 });
+    const training = trainer({ net, schedule, data, batchSize: 8 });
+    await assert.rejects(async () => {
+      for await (const _ of run(training, { until: 3 }));
+    }, /the loss is NaN at step 1\. Lower the learning rate/);
+    disposeAll(training);
+  });
+
+  test("another net's values are refused, and nothing is changed", async () => {
+    const training = small();
+    const before = valuesOf(training);
+    assert.throws(() => training.restore(1, {}), /is missing\. This is the checkpoint of another net/);
+    const wrong = Object.fromEntries(Object.keys(training.tensors()).map((name) => [name, tf.zeros([3])]));
+    assert.throws(() => training.restore(1, wrong), /has shape \[3\], expected \[/);
+    assert.deepEqual(valuesOf(training), before);
+    disposeAll(training);
+  });
+});

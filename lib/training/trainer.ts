@@ -1,0 +1,245 @@
+/**
+ * @file The training step and its loop: draw x_0, t and ε, jump to x_t, compare, take one step of Adam (Ho et al. 2020,
+ * Algorithm 1, for any parameterization and weighting).
+ *
+ * The loop is a generator: the notebook or the command line owns plotting and stopping. Every random number is a pure
+ * function of the seed and the step, so a resumed run draws what an uninterrupted one would have. Saving is
+ * `checkpoint.ts`; how good a model is, `lib/elbo` and `lib/metrics` say.
+ */
+import type { Model, Parameterization, Schedule, Variance } from "../diffusion";
+import { dimsOf } from "../diffusion";
+import { lossWeights, type StepSampler, uniformSteps, type Weighting, weightedLoss } from "../elbo";
+import type { Net } from "../nets";
+import { adam, compile, type Rng, rng, tf } from "../tensor";
+
+/** Where training data come from; a `Toy` and `imageBatches(…)` are such. */
+export interface DataSource {
+  /** `count` examples [count, …], which the trainer disposes. */
+  sample(rng: Rng, count: number): tf.Tensor;
+}
+
+export interface TrainerOptions {
+  net: Net;
+  schedule: Schedule;
+  data: DataSource;
+  /** What the network predicts; default "eps". */
+  parameterization?: Parameterization;
+  /** Default "simple". */
+  weighting?: Weighting;
+  /** The bound's σ_t², which the weighting "vlb" needs; default "beta". */
+  variance?: Variance;
+  /** How t is drawn; default uniform on 1…T. */
+  drawSteps?: StepSampler;
+  /** Examples in a step; default 256. */
+  batchSize?: number;
+  /** Default 1e-3. */
+  learningRate?: number;
+  /** The learning rate grows linearly over so many steps; default 0. */
+  warmupSteps?: number;
+  /** The learning rate falls along half a cosine and is 0 from this step on (Loshchilov & Hutter 2017); default: it stays. */
+  decaySteps?: number;
+  /** The gradient's norm is limited to this; default 1. */
+  clipNorm?: number;
+  /** Decay of the exponential moving average of the weights; default 0.999. */
+  emaDecay?: number;
+  /** Default 0. */
+  seed?: number;
+}
+
+/** What a training run is made of. */
+export interface Trainer {
+  readonly net: Net;
+  /** Examples in a step. */
+  readonly batchSize: number;
+  /** The network as a p_θ; its weights are the ones being trained, or their averages within `withAverages`. */
+  readonly model: Model;
+  /** Steps taken so far. */
+  readonly done: number;
+  /** One step; resolves to the batch's loss before it, the weighted squared error per dimension. */
+  step(): Promise<number>;
+  /** Calls `use` with the averaged weights (EMA) in the network, and puts the trained ones back. */
+  withAverages<Result>(use: () => Promise<Result>): Promise<Result>;
+  /** Puts the averaged weights in the place of the trained ones for good. */
+  keepAverages(): void;
+  /** All tensors that a resumed run needs, by name; `restore` takes their values back. */
+  tensors(): Record<string, tf.Variable>;
+  /** Continues from `done` steps with these values, which stay the caller's. Throws where names or shapes differ. */
+  restore(done: number, values: Record<string, tf.Tensor>): void;
+  /** Disposes the optimizer's state, not the net. */
+  dispose(): void;
+}
+
+/** A trainer at step 0. Throws on options out of range. The caller disposes it, and the net. */
+export function trainer(options: TrainerOptions): Trainer {
+  const { net, schedule, data, seed = 0, batchSize = 256 } = options;
+  const { parameterization = "eps", weighting = "simple", variance = "beta" } = options;
+  if (!(Number.isInteger(batchSize) && batchSize > 0))
+    throw new Error(`trainer: batchSize is ${batchSize}, expected a positive integer.`);
+  const { decaySteps } = options;
+  if (decaySteps !== undefined && !(decaySteps >= 1))
+    throw new Error(`trainer: decaySteps is ${decaySteps}, expected the number of steps to train for.`);
+  const model: Model = { schedule, predict: net.apply, parameterization, variance };
+  const weights = lossWeights(schedule, { parameterization, weighting, variance });
+  const { drawSteps = uniformSteps(schedule.numSteps) } = options;
+  const { learningRate = 1e-3, warmupSteps = 0, clipNorm = 1, emaDecay = 0.999 } = options;
+  const optimizer = adam(net.variables, { learningRate, warmupSteps, clipNorm, emaDecay });
+
+  /** Algorithm 1: the loss of one batch, and a step down its gradient. `draw` numbers the step. */
+  const update = compile((x0: tf.Tensor, draw: tf.Scalar) => {
+    const random = rng(noiseSeed(seed), draw);
+    if (decaySteps) optimizer.state.learningRate.assign(cosineRate(learningRate, draw, decaySteps));
+    return optimizer.minimize(() => {
+      const { t, correction } = drawSteps(x0.shape[0], random);
+      const loss = weightedLoss(model, x0, t, random.normal(x0.shape), weights);
+      return loss.mul(correction).mean().div(dimsOf(x0)) as tf.Scalar;
+    });
+  });
+
+  let done = 0;
+  const averages = optimizer.averages as Record<string, tf.Variable>;
+  const tensors = () => ({
+    ...prefixed("net/", net.variables),
+    ...prefixed("ema/", averages),
+    ...prefixed("optimizer/", optimizer.state),
+  });
+
+  return {
+    net,
+    batchSize,
+    model,
+    get done() {
+      return done;
+    },
+    async step() {
+      const loss = tf.tidy(() =>
+        update(data.sample(rng(dataSeed(seed), done), batchSize), tf.scalar(done, "int32")),
+      );
+      const [value] = await loss.data();
+      loss.dispose();
+      done++;
+      return value;
+    },
+    async withAverages(use) {
+      swap(net.variables, averages);
+      try {
+        return await use();
+      } finally {
+        swap(net.variables, averages);
+      }
+    },
+    keepAverages() {
+      for (const [name, variable] of Object.entries(net.variables)) variable.assign(averages[name]);
+    },
+    tensors,
+    restore(steps, values) {
+      assignAll(tensors(), values);
+      done = steps;
+    },
+    dispose: optimizer.dispose,
+  };
+}
+
+/** Data and noise come from streams of their own, so that another data source leaves the noise as it was. */
+const dataSeed = (seed: number) => 2 * seed;
+const noiseSeed = (seed: number) => 2 * seed + 1;
+
+/** The learning rate at a step: rate·(1 + cos(π step/steps))/2, 0 after `steps`. */
+const cosineRate = (rate: number, step: tf.Scalar, steps: number): tf.Tensor =>
+  tf
+    .minimum(step.toFloat().div(steps), 1)
+    .mul(Math.PI)
+    .cos()
+    .add(1)
+    .mul(rate / 2);
+
+function prefixed(prefix: string, variables: Record<string, tf.Variable>): Record<string, tf.Variable> {
+  return Object.fromEntries(Object.entries(variables).map(([name, variable]) => [prefix + name, variable]));
+}
+
+function swap(a: Record<string, tf.Variable>, b: Record<string, tf.Variable>): void {
+  tf.tidy(() => {
+    for (const name of Object.keys(a)) {
+      const kept = a[name].clone();
+      a[name].assign(b[name]);
+      b[name].assign(kept);
+    }
+  });
+}
+
+function assignAll(variables: Record<string, tf.Variable>, values: Record<string, tf.Tensor>): void {
+  for (const [name, variable] of Object.entries(variables)) {
+    const value = values[name];
+    if (!value) throw new Error(`restore: "${name}" is missing. This is the checkpoint of another net.`);
+    if (String(value.shape) !== String(variable.shape))
+      throw new Error(
+        `restore: "${name}" has shape [${value.shape}], expected [${variable.shape}]. This is the checkpoint of another net.`,
+      );
+  }
+  for (const [name, variable] of Object.entries(variables)) variable.assign(values[name] as tf.Tensor);
+}
+
+/** How a run stands after a step. */
+export interface TrainingProgress {
+  /** Steps taken, from 1. */
+  step: number;
+  /** The batch's loss before the step: weighted squared error per dimension. */
+  loss: number;
+  examplesPerSecond: number;
+  secondsLeft: number;
+}
+
+export interface RunOptions {
+  /** Steps to have taken in the end, those before a resume counted in. */
+  until: number;
+  /** Ends the run after the step in hand. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Runs a trainer and tells of every step, giving the event loop a turn after each, so that figures arrive and a stop is
+ * heard. Throws when the loss is no longer a number, naming the step; the trainer is then of no more use.
+ */
+export async function* run(
+  training: Trainer,
+  { until, signal }: RunOptions,
+): AsyncGenerator<TrainingProgress> {
+  const started = performance.now();
+  const first = training.done;
+  while (training.done < until && !signal?.aborted) {
+    const loss = await training.step();
+    const step = training.done;
+    if (!Number.isFinite(loss))
+      throw new Error(
+        `train: the loss is ${loss} at step ${step}. Lower the learning rate, or go back to the last checkpoint.`,
+      );
+    const secondsPerStep = (performance.now() - started) / 1000 / (step - first);
+    yield {
+      step,
+      loss,
+      examplesPerSecond: training.batchSize / secondsPerStep,
+      secondsLeft: (until - step) * secondsPerStep,
+    };
+    await tf.nextFrame();
+  }
+}
+
+/**
+ * Trains a net for so many steps, for a lesson's loop: `for await (const { step, loss } of train({ net, … }))`. At the
+ * end, also after a `break`, the net holds the averaged weights (EMA), the ones to sample from; by default the average
+ * reaches back over about a tenth of the run.
+ */
+export async function* train({
+  steps,
+  emaDecay = Math.max(0.5, 1 - 10 / steps),
+  ...options
+}: TrainerOptions & { steps: number }): AsyncGenerator<TrainingProgress> {
+  if (!(Number.isInteger(steps) && steps > 0))
+    throw new Error(`train: steps is ${steps}, expected a positive integer.`);
+  const training = trainer({ ...options, emaDecay });
+  try {
+    yield* run(training, { until: steps });
+  } finally {
+    training.keepAverages();
+    training.dispose();
+  }
+}
