@@ -1,0 +1,27 @@
+/** @file What a cell can use without importing it, as declarations for the checker. The runner provides the values. */
+
+export const BUILTIN_DECLARATIONS: Record<string, string> = {
+  display: `/** Shows an output. A bundle is one output in several formats by MIME type; the front end picks the best. */
+declare const display: {
+  (bundle: Record<string, unknown>, options?: { displayId?: string; update?: boolean; metadata?: object }): void;
+  /** Replaces the output that was shown with this id, in whichever cell it is. */
+  update(displayId: string, bundle: Record<string, unknown>): void;
+};`,
+  clearOutput: `/** Clears the cell's output; with \`wait\`, when the next output comes. */
+declare function clearOutput(wait?: boolean): void;`,
+  slider: `/** A slider that the reader moves; as a cell's last expression it is shown. */
+declare function slider(options?: {
+  min?: number;
+  max?: number;
+  value?: number;
+  step?: number;
+  label?: string;
+}): {
+  value: number;
+  /** Calls \`listener\` with each value that the reader chooses. */
+  onChange(listener: (value: number) => void): ReturnType<typeof slider>;
+  toMimeBundle(): Record<string, unknown>;
+};`,
+  prompt: `/** Asks the reader for a line of text. */
+declare function prompt(question?: string, options?: { password?: boolean }): Promise<string>;`,
+};

@@ -1,0 +1,196 @@
+/** @file What a cell means: scope across cells, redeclaration, top-level await, shown values. Through jupyter_client. */
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { noJupyter, TestKernel } from "./testing/kernel";
+
+describe("cells", { skip: noJupyter(), timeout: 600_000 }, () => {
+  let kernel: TestKernel;
+  before(async () => {
+    kernel = await TestKernel.start();
+  });
+  after(() => kernel?.close());
+
+  /** Runs cells in a row, which must end well, and returns what the last one shows. */
+  async function last(...cells: string[]): Promise<string | undefined> {
+    let shown: string | undefined;
+    for (const cell of cells) shown = await kernel.text(cell);
+    return shown;
+  }
+  const write = (name: string, text: string) => {
+    const file = join(kernel.folder, name);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  };
+
+  test("a closure sees what a later cell assigns", async () => {
+    assert.equal(await last("let late = 1; const get = () => late;", "late = 42; get()"), "42");
+    assert.equal(await last("({ late } = { late: 7 }); [late] = [late + 1]; late++; get()"), "9");
+  });
+
+  test("a cell that fails keeps what it had declared and assigned, and declares nothing more", async () => {
+    const { error } = await kernel.execute(
+      `let reached = 1; reached = 2; throw new Error("half-way"); let missed = 3;`,
+    );
+    assert.equal(error?.evalue, "half-way");
+    assert.equal(await last("reached"), "2");
+    assert.match((await kernel.execute("missed")).error!.evalue, /Cannot find name 'missed'/);
+    await kernel.execute(`const whole = 1;`);
+    await kernel.execute(`throw new Error("before"); const whole = "text";`);
+    assert.equal(await last("whole + 1"), "2");
+  });
+
+  const redeclared: Record<string, [string, string, string]> = {
+    const: ["const c = 1; const useC = () => c;", "const c = 2;", "2"],
+    "const of another type": ["const d = 1; const useD = () => d;", `const d = "two";`, "'two'"],
+    function: ["function f() { return 1; } const useF = () => f();", "function f() { return 2; }", "2"],
+    class: ["class C { n = 1 } const useC2 = () => new C().n;", "class C { n = 2 }", "2"],
+    enum: ["enum E { A = 1 } const useE = () => E.A;", "enum E { A = 2 }", "2"],
+  };
+  for (const [kind, [first, second, shown]] of Object.entries(redeclared))
+    test(`the last ${kind} counts, also for functions declared before`, async () => {
+      const use = /const (use\w+)/.exec(first)![1];
+      assert.equal(await last(first, second, `${use}()`), shown);
+    });
+
+  test("the last type and interface count", async () => {
+    await last(
+      "interface Shape { a: number } type Name = string;",
+      "interface Shape { b: string } type Name = number;",
+    );
+    assert.equal(
+      await last(`const shape: Shape = { b: "x" }; const name: Name = 3; [shape, name]`),
+      "[ { b: 'x' }, 3 ]",
+    );
+  });
+
+  test("a class refers to itself, not to its successor", async () => {
+    await last(
+      "class Node1 { static make() { return new Node1(); } tag = 'old'; } const make2 = Node1.make;",
+    );
+    assert.equal(
+      await last("class Node1 { tag = 'new' }", "[make2().tag, new Node1().tag]"),
+      "[ 'old', 'new' ]",
+    );
+  });
+
+  test("names of the web's globals are free", async () => {
+    assert.equal(
+      await last(
+        "const history = [1, 2]; let name = 'x'; const status = 3;",
+        "history.length + name + status",
+      ),
+      "'2x3'",
+    );
+  });
+
+  test("await, for await and using at the top; a promise as last expression", async () => {
+    assert.equal(await last("const five = await Promise.resolve(5); five"), "5");
+    assert.equal(await last("Promise.resolve({ a: 1 })"), "{ a: 1 }");
+    const { stdout } = await kernel.execute(
+      `using held = { [Symbol.dispose]() { console.log("disposed"); } };
+for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
+    );
+    assert.equal(stdout, "1\n2\ndisposed\n");
+  });
+
+  const shown: [code: string, shown: string | undefined][] = [
+    ["null", "null"],
+    ["undefined", undefined],
+    ["'text'", "'text'"],
+    ["new Map([['a', [1, 2]]])", "Map(1) { 'a' => [ 1, 2 ] }"],
+    ["new Set([1])", "Set(1) { 1 }"],
+    ["new Float32Array([0.1, 2])", "Float32Array(2) [ 0.1, 2 ]"],
+    ["new Float32Array(1000)", `Float32Array(1000) [ ${"0, ".repeat(20)}… 980 more ]`],
+    ["({ a: { b: { c: 1 } } })", "{ a: { b: { c: 1 } } }"],
+    ["12345678901234567890n", "12345678901234567890n"],
+    ["if (true) 5;", undefined],
+  ];
+  for (const [code, want] of shown)
+    test(`${code} shows ${want}`, async () => assert.equal(await last(code), want));
+
+  test("long arrays are shortened, and errors shown with their trace", async () => {
+    const text = await last("Array.from({ length: 1000 }, (_, i) => i)");
+    assert.match(text!, /\.\.\. 980 more items/);
+    assert.match((await last("new RangeError('kept')"))!, /^RangeError: kept\n\s+at Cell \[\d+\]:1:1/);
+  });
+
+  test("a tensor shows its shape, type and values", async () => {
+    const text = await last(`import { tf } from "../../lib/tensor";`, "tf.tensor2d([[1, 2], [3, 4]])");
+    assert.match(text!, /^Tensor float32 \[2, 2\]\n\s*\[\[1, 2\],\n\s*\[3, 4\]\]$/);
+    assert.match((await last("const gone = tf.ones([3]); gone.dispose(); gone"))!, /\[3\] \(disposed\)/);
+  });
+
+  test("an object with a bundle of its own shows as that", async () => {
+    const { data } = await kernel.execute(
+      `({ toMimeBundle: () => ({ "text/html": "<b>x</b>", "text/plain": "x" }) })`,
+    );
+    assert.deepEqual(data, { "text/html": "<b>x</b>", "text/plain": "x" });
+    const symbol = await kernel.execute(
+      `({ [Symbol.for("Jupyter.display")]: () => ({ "text/markdown": "**y**" }) })`,
+    );
+    assert.deepEqual(symbol.data, { "text/markdown": "**y**" });
+  });
+
+  test("packages of both kinds, JSON, paths of tsconfig and dynamic import", async () => {
+    write(
+      "node_modules/only-esm/package.json",
+      `{ "name": "only-esm", "type": "module", "exports": { "./deep": { "import": "./deep.js", "types": "./deep.d.ts" } } }`,
+    );
+    write("node_modules/only-esm/deep.js", "export const deep = 1; export default 2;");
+    write(
+      "node_modules/only-esm/deep.d.ts",
+      "export const deep: number; declare const value: number; export default value;",
+    );
+    write(
+      "node_modules/plain/package.json",
+      `{ "name": "plain", "main": "index.js", "types": "index.d.ts" }`,
+    );
+    write("node_modules/plain/index.js", "module.exports = { plain: 3 };");
+    write("node_modules/plain/index.d.ts", "declare const value: { plain: number }; export = value;");
+    write("data.json", `{ "answer": 4 }`);
+    const shown = await last(
+      `import two, { deep } from "only-esm/deep"; import plain, { plain as three } from "plain"; import data from "./data.json";
+[deep, two, plain.plain, three, data.answer, (await import("./data.json")).default.answer]`,
+    );
+    assert.equal(shown, "[ 1, 2, 3, 3, 4, 4 ]");
+  });
+
+  test("an edited library file, also one that is imported by another, is seen by the next import; a warning says so once", async () => {
+    write("edit/inner.ts", `export class Part { size = 1 }`);
+    write("edit/outer.ts", `import { Part } from "./inner"; export const make = () => new Part();`);
+    const cell = `import { make } from "./edit/outer"; make().size`;
+    assert.equal(await last(cell, "const kept = make();"), undefined);
+    write("edit/inner.ts", `export class Part { size = 10; more = 1 }`);
+    const edited = await kernel.execute(cell);
+    assert.equal(edited.data["text/plain"], "10");
+    assert.match(edited.stderr, /edit\/inner\.ts was edited.*old class/);
+    assert.equal(await last("kept.size"), "1");
+    write("edit/inner.ts", `export class Part { size = 100; more = 1; again = 2 }`);
+    const again = await kernel.execute(cell);
+    assert.equal(again.data["text/plain"], "100");
+    assert.equal(again.stderr, "");
+    write("edit/inner.ts", `export class Part { size: number = "wrong"; }`);
+    assert.match((await kernel.execute(cell)).error!.evalue, /edit\/inner\.ts:1:21 - Type 'string'/);
+  });
+
+  test("what is thrown may be anything; causes are shown", async () => {
+    assert.equal((await kernel.execute(`throw { code: 5 };`)).error!.evalue, "{ code: 5 }");
+    const { error } = await kernel.execute(`throw new Error("outer", { cause: new Error("inner") });`);
+    assert.match(error!.traceback.join("\n"), /Error: outer\n[\s\S]*caused by:\nError: inner/);
+  });
+
+  test("is_complete: complete, invalid, or another line with its indentation", async () => {
+    const ask = async (code: string) => (await kernel.request("is_complete_request", { code })).reply;
+    assert.equal((await ask("1 + 1")).status, "complete");
+    assert.deepEqual(await ask("function f() {").then(({ status, indent }) => [status, indent]), [
+      "incomplete",
+      "  ",
+    ]);
+    for (const code of ["f(1,", "`abc", "/* x", "const g = (x) =>", "class A {\n  m() {", "1 +"])
+      assert.equal((await ask(code)).status, "incomplete", code);
+    for (const code of ["let x = )", "{ a: 1 }}", 'const s = "abc'])
+      assert.equal((await ask(code)).status, "invalid", code);
+  });
+});

@@ -1,0 +1,112 @@
+/**
+ * @file Stop, as the runner sees it. The protocol's thread sets a shared word; the checks in the code read it and
+ * throw KeyboardInterrupt in what belongs to the stopped cell. What that cell still has pending is stopped when it
+ * wakes up, also after the next cell began.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { CHECK_NAMES, CHECK_SYMBOL } from "./names";
+import { INTERRUPT, Interrupt, type Signals } from "./signals";
+
+export class KeyboardInterrupt extends Error {
+  override name = "KeyboardInterrupt";
+  constructor() {
+    super("stopped");
+  }
+}
+
+/** What is known of code by the asynchronous context that it runs in: the request that it began with. */
+export interface Origin {
+  request: string;
+  stopped: boolean;
+  /** Until then the loops of `finally` blocks may run; after that every check throws. */
+  graceUntil: number;
+}
+
+const GRACE_MS = 200;
+/** The time in which a free event loop takes note of Stop; after it, whatever keeps the loop busy is stopped. */
+const STUCK_MS = 100;
+
+export class InterruptSwitch {
+  readonly origins = new AsyncLocalStorage<Origin>();
+  readonly #signals: Signals;
+  /** Counts stopped cells of which code may still wake up. */
+  readonly #lingering: FinalizationRegistry<void>;
+  #lingeringCount = 0;
+  #active: Origin | undefined;
+  #reject: ((error: Error) => void) | undefined;
+  #firstSeen = 0;
+
+  constructor(signals: Signals) {
+    this.#signals = signals;
+    this.#lingering = new FinalizationRegistry(() => {
+      this.#lingeringCount--;
+      this.#rest();
+    });
+    const values = {
+      load: Atomics.load,
+      flag: signals.subarray(INTERRUPT, INTERRUPT + 1),
+      stop: () => this.#stop(),
+    };
+    (globalThis as Record<symbol, unknown>)[Symbol.for(CHECK_SYMBOL)] = Object.fromEntries(
+      Object.entries(values).map(([key, value]) => [CHECK_NAMES[key as keyof typeof CHECK_NAMES], value]),
+    );
+  }
+
+  /** Runs `work` so that Stop ends it; rejects with KeyboardInterrupt when it was stopped while it waited. */
+  async run<T>(request: string, work: () => T | Promise<T>): Promise<T> {
+    const origin: Origin = { request, stopped: false, graceUntil: 0 };
+    this.#active = origin;
+    this.#rest();
+    const stopped = new Promise<never>((_, reject) => {
+      this.#reject = reject;
+    });
+    try {
+      return await Promise.race([this.origins.run(origin, async () => work()), stopped]);
+    } finally {
+      if (Atomics.load(this.#signals, INTERRUPT) === Interrupt.requested) this.#markStopped(origin);
+      this.#active = undefined;
+      this.#reject = undefined;
+      this.#rest();
+    }
+  }
+
+  /** Stop, seen by a free event loop: code that waits gets a moment to end by itself, then the cell ends without it. */
+  request(): void {
+    const origin = this.#active;
+    if (!origin) {
+      this.#rest();
+      return;
+    }
+    this.#markStopped(origin);
+    const reject = this.#reject;
+    setTimeout(() => reject?.(new KeyboardInterrupt()), GRACE_MS / 2);
+  }
+
+  #markStopped(origin: Origin): void {
+    if (origin.stopped) return;
+    origin.stopped = true;
+    this.#lingeringCount++;
+    this.#lingering.register(origin);
+  }
+
+  #rest(): void {
+    this.#firstSeen = 0;
+    Atomics.store(this.#signals, INTERRUPT, this.#lingeringCount > 0 ? Interrupt.lingering : Interrupt.none);
+  }
+
+  /** Called by the checks when the word is not 0. */
+  #stop(): void {
+    const origin = this.origins.getStore();
+    if (Atomics.load(this.#signals, INTERRUPT) === Interrupt.lingering && !origin?.stopped) return;
+    const now = performance.now();
+    if (origin && origin === this.#active) this.#markStopped(origin);
+    if (!origin?.stopped) {
+      if (this.#firstSeen === 0) this.#firstSeen = now;
+      if (now - this.#firstSeen < STUCK_MS) return;
+      throw new KeyboardInterrupt();
+    }
+    if (origin.graceUntil === 0) origin.graceUntil = now + GRACE_MS;
+    else if (now < origin.graceUntil) return;
+    throw new KeyboardInterrupt();
+  }
+}

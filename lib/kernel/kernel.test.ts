@@ -1,0 +1,165 @@
+/** @file The kernel as a front end sees it: each test speaks to the real process through jupyter_client. */
+import assert from "node:assert/strict";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolder, noJupyter, slowness, TestKernel } from "./testing/kernel";
+
+describe("kernel", { skip: noJupyter(), timeout: 600_000 }, () => {
+  let kernel: TestKernel;
+  before(async () => {
+    kernel = await TestKernel.start();
+    await kernel.execute(`import { tf } from "../../lib/tensor";\ntf.ones([1]).sum();`);
+    mkdirSync(join(kernel.folder, "lib"));
+    writeFileSync(
+      join(kernel.folder, "lib/spin.ts"),
+      "export function spin(): void {\n  while (true) {}\n}\n",
+    );
+  });
+  after(() => kernel?.close());
+
+  test("the project's library is imported with its types", async () => {
+    const { data, error } = await kernel.execute(
+      `import { tf } from "../../lib/tensor";\ntf.tensor1d([1, 2, 3]).square().sum()`,
+    );
+    assert.equal(error, undefined);
+    assert.match(data["text/plain"], /^Tensor float32 \[\]\n\s*14$/);
+    const wrong = await kernel.execute(`const size: string = tf.ones([2]).size;`);
+    assert.equal(wrong.error?.ename, "TypeScriptError");
+  });
+
+  test("a type error names line and column, shows the line with a caret, and nothing of the cell ran", async () => {
+    const { error, stdout, reply } = await kernel.execute(
+      `console.log("ran");\nlet count: number = "three";`,
+    );
+    assert.equal(reply.status, "error");
+    assert.match(error!.evalue, /:2:5 - Type 'string' is not assignable to type 'number'/);
+    const lines = error!.traceback.join("\n").split("\n");
+    const at = lines.findIndex((line) => line.endsWith('let count: number = "three";'));
+    assert.equal(lines[at].indexOf("count"), lines[at + 1].indexOf("^"));
+    assert.equal(stdout, "");
+  });
+
+  test("the check is the tsconfig's strict one, but unused names are no error", async () => {
+    const strict = await kernel.execute(`const first = (list) => list[0];`);
+    assert.match(strict.error!.evalue, /implicitly has an 'any' type/);
+    assert.equal((await kernel.execute(`function f(unused: number) { const also = 1; }`)).error, undefined);
+  });
+
+  test("an error is Jupyter's error, with lines of the cell and without frames of the kernel", async () => {
+    const { error, reply } = await kernel.execute(
+      `function thrower(): never {\n  throw new RangeError("too far");\n}\nthrower();`,
+    );
+    assert.equal(reply.status, "error");
+    assert.equal(error!.ename, "RangeError");
+    assert.equal(error!.evalue, "too far");
+    const trace = error!.traceback.join("\n");
+    assert.match(trace, /at thrower \(Cell \[\d+\]:2:9\)\n\s+at Cell \[\d+\]:4:1\n/);
+    assert.doesNotMatch(trace, /runner|node:|\.cache/);
+  });
+
+  test("an error in the library has the library's own TypeScript line", async () => {
+    const folder = join(kernel.folder, "lib");
+    mkdirSync(folder, { recursive: true });
+    const text = `interface Unused {\n  a: number;\n}\nexport function fail(): never {\n  throw new Error("from the library");\n}\n`;
+    writeFileSync(join(folder, "fail.ts"), text);
+    const { error } = await kernel.execute(`import { fail } from "./lib/fail";\nfail();`);
+    assert.match(error!.traceback.join("\n"), /at fail \(lib\/fail\.ts:5:9\)\n\s+at Cell \[\d+\]:2:1/);
+  });
+
+  test("an output is a bundle; it and its updates arrive while the cell runs, also in a synchronous loop", async () => {
+    const id = kernel.submit(`
+      const shown = globalThis[Symbol.for("jupyter.kernel") as never] as {
+        display(bundle: Record<string, unknown>, options?: { displayId?: string; update?: boolean }): void;
+      };
+      shown.display({ "text/plain": "a", "application/vnd.plotly.v1+json": { data: [] } }, { displayId: "figure" });
+      const until = Date.now() + 1500;
+      while (Date.now() < until);
+      shown.display({ "text/plain": "b" }, { displayId: "figure", update: true });
+      while (Date.now() < until + 500);`);
+    const first = await kernel.wait(({ parent, type }) => parent === id && type === "display_data");
+    const update = await kernel.wait(({ parent, type }) => parent === id && type === "update_display_data");
+    await kernel.result(id);
+    const idle = kernel.messages.findLast(({ parent, type }) => parent === id && type === "status");
+    assert.deepEqual(first.content.data["application/vnd.plotly.v1+json"], { data: [] });
+    assert.equal(update.content.transient.display_id, "figure");
+    assert.ok(update.at - first.at > 1000, "the first did not wait for the second");
+    assert.ok(idle!.at - update.at > 300, "the second did not wait for the end");
+  });
+
+  test("2000 lines of a synchronous cell all arrive, in order", async () => {
+    const { stdout } = await kernel.execute(`for (let i = 0; i < 2000; i++) console.log("line", i);`);
+    const want = Array.from({ length: 2000 }, (_, i) => `line ${i}\n`).join("");
+    assert.equal(stdout, want);
+  });
+
+  const loops = {
+    "a synchronous loop": "while (true) turns++;",
+    "an async loop that waits": "while (true) { turns++; await new Promise((done) => setTimeout(done, 5)); }",
+    "an async loop that never really waits": "while (true) { turns++; await null; }",
+    "a for await over an endless generator":
+      "async function* ticks() { while (true) { await new Promise((done) => setTimeout(done, 5)); yield turns++; } }\nfor await (const tick of ticks()) void tick;",
+    "synchronous code after an await":
+      "await new Promise((done) => setTimeout(done, 5));\nwhile (true) turns++;",
+    "a loop of native ops":
+      "while (true) { turns++; tf.tidy(() => tf.ones([64, 64]).matMul(tf.ones([64, 64]))); }",
+    "a while (true) {} in the library": 'import { spin } from "./lib/spin";\nturns = 1; spin();',
+    "a recursion without end in sight":
+      "const fib = (n: number): number => (turns++, n < 2 ? n : fib(n - 1) + fib(n - 2));\nfib(60);",
+    "a timer that never gives the event loop back":
+      "setTimeout(() => { while (true) turns++; }, 10);\nawait new Promise(() => {});",
+    "a promise that never settles": "turns = 1; await new Promise(() => {});",
+  };
+  for (const [name, code] of Object.entries(loops))
+    test(`Stop ends ${name}, keeps the variables, and the next cell runs`, async () => {
+      await kernel.execute("let turns = 0; const kept = 7;");
+      if (code.includes("tf."))
+        await kernel.execute("tf.ones([64, 64]).matMul(tf.ones([64, 64])).dataSync();"); // the library's first op is slow
+      const id = kernel.submit(code);
+      await kernel.wait(({ parent, type }) => parent === id && type === "execute_input");
+      await sleep(700 * slowness());
+      const pressed = performance.now();
+      kernel.stop();
+      const { error, messages } = await kernel.result(id);
+      assert.equal(error?.ename, "KeyboardInterrupt");
+      assert.ok(messages.at(-1)!.at - pressed < 1000 * slowness());
+      const after = Number(await kernel.text("turns"));
+      assert.ok(after > 0);
+      await sleep(50);
+      assert.equal(Number(await kernel.text("turns")), after, "the loop goes on");
+      assert.equal(await kernel.text("kept"), "7");
+    });
+
+  test("what a stopped cell left behind ends when it wakes up, and other cells' timers go on", async () => {
+    await kernel.execute("let others = 0; const timer = setInterval(() => { others++; }, 20);");
+    await kernel.execute("let sleeper = 0;");
+    const id = kernel.submit(
+      "async function work() { for (;;) { sleeper++; await new Promise((done) => setTimeout(done, 600)); } }\nawait work();",
+    );
+    await kernel.wait(({ parent, type }) => parent === id && type === "execute_input");
+    await sleep(300);
+    kernel.stop();
+    assert.equal((await kernel.result(id)).error?.ename, "KeyboardInterrupt");
+    const [stopped, counted] = JSON.parse((await kernel.text("[sleeper, others]"))!);
+    await sleep(1500);
+    const [later, countedLater] = JSON.parse((await kernel.text("clearInterval(timer); [sleeper, others]"))!);
+    assert.equal(later, stopped, "the sleeper went on");
+    assert.ok(countedLater > counted, "another cell's timer was stopped");
+  });
+
+  test("the kernel is TypeScript to the front end's editor", async () => {
+    const { reply } = await kernel.request("kernel_info_request", {});
+    assert.equal(reply.language_info.name, "typescript");
+    assert.equal(reply.language_info.mimetype, "application/typescript");
+  });
+});
+
+test("a kernel whose server is killed ends by itself", { skip: noJupyter() }, async () => {
+  const kernel = await TestKernel.start(makeFolder());
+  const id = kernel.submit("console.log('in the loop'); while (true);");
+  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
+  kernel.killServer();
+  for (let waited = 0; kernel.isRunning() && waited < 8000 * slowness(); waited += 100) await sleep(100);
+  assert.equal(kernel.isRunning(), false);
+});

@@ -1,0 +1,111 @@
+/** @file Calls between threads: a typed request and its answer over a MessagePort, and one that waits for its answer. */
+import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
+
+type Port = MessagePort | Worker;
+// biome-ignore lint/suspicious/noExplicitAny: any function is a method; its own types are kept by `Remote`
+type Api = { [name: string]: (...args: any[]) => unknown };
+
+/** What another thread serves, as seen from here: the same methods, each answering with a promise. */
+export type Remote<T> = {
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  [K in keyof T]: T[K] extends (...args: infer A) => infer R ? (...args: A) => Promise<Awaited<R>> : any;
+};
+
+interface Call {
+  call: number;
+  method: string;
+  args: unknown[];
+}
+interface Answer {
+  answer: number;
+  value?: unknown;
+  failure?: { name: string; message: string; stack?: string };
+}
+
+function failureOf(error: unknown): Answer["failure"] {
+  const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+  return { name, message, stack };
+}
+
+/** Answers the calls that arrive at `port` with `methods`. A thrown error travels back to the caller. */
+export function serve(port: Port, methods: Api): void {
+  port.on("message", async (message: Call | Answer) => {
+    if (!("call" in message)) return;
+    let answer: Answer;
+    try {
+      answer = { answer: message.call, value: await methods[message.method](...message.args) };
+    } catch (error) {
+      answer = { answer: message.call, failure: failureOf(error) };
+    }
+    if (message.call > 0) port.postMessage(answer);
+  });
+}
+
+/** The methods served at the other end of `port`. */
+export function connect<T>(port: Port): Remote<T> {
+  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
+  let last = 0;
+  port.on("message", (message: Call | Answer) => {
+    if (!("answer" in message)) return;
+    const caller = waiting.get(message.answer);
+    waiting.delete(message.answer);
+    if (message.failure) caller?.reject(Object.assign(new Error(message.failure.message), message.failure));
+    else caller?.resolve(message.value);
+  });
+  const send = (method: string, args: unknown[]) =>
+    new Promise((resolve, reject) => {
+      waiting.set(++last, { resolve, reject });
+      port.postMessage({ call: last, method, args } satisfies Call);
+    });
+  return new Proxy({} as Remote<T>, {
+    get: (_, method) => (method === "then" ? undefined : (...args: unknown[]) => send(String(method), args)),
+  });
+}
+
+/** Sends a call whose answer nobody waits for; it stays in order with the others on this port. */
+export function tell(port: Pick<Port, "postMessage">, method: string, ...args: unknown[]): void {
+  port.postMessage({ call: 0, method, args } satisfies Call);
+}
+
+/** A port on which one thread waits, blocked, for the other's answer: `require` is synchronous. */
+export interface BlockingPort {
+  port: MessagePort;
+  bell: SharedArrayBuffer;
+}
+
+/** Answers the blocking calls that arrive at `port`. */
+export function serveBlocking({ port, bell }: BlockingPort, methods: Api): void {
+  const ring = new Int32Array(bell);
+  port.on("message", ({ call, method, args }: Call) => {
+    let answer: Answer;
+    try {
+      answer = { answer: call, value: methods[method](...args) };
+    } catch (error) {
+      answer = { answer: call, failure: failureOf(error) };
+    }
+    port.postMessage(answer);
+    Atomics.store(ring, 0, call);
+    Atomics.notify(ring, 0);
+  });
+}
+
+/** The methods served at the other end, as plain functions that block this thread until the answer is there. */
+export function connectBlocking<T extends Api>({ port, bell }: BlockingPort): T {
+  const ring = new Int32Array(bell);
+  let last = 0;
+  port.unref();
+  const call = (method: string, args: unknown[]) => {
+    const before = Atomics.load(ring, 0);
+    port.postMessage({ call: ++last, method, args } satisfies Call);
+    Atomics.wait(ring, 0, before);
+    const { value, failure }: Answer = receiveMessageOnPort(port)!.message;
+    if (failure) throw Object.assign(new Error(failure.message), failure);
+    return value;
+  };
+  return new Proxy({} as T, {
+    get:
+      (_, method) =>
+      (...args: unknown[]) =>
+        call(String(method), args),
+  });
+}

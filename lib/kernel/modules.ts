@@ -1,0 +1,130 @@
+/**
+ * @file What cells import: the project's TypeScript through a require hook that sees edits, packages of both kinds,
+ * and JSON.
+ */
+import { statSync } from "node:fs";
+import Module, { createRequire } from "node:module";
+import { join } from "node:path";
+import vm from "node:vm";
+import type { ModuleApi } from "./messages";
+import { registerSource } from "./trace";
+
+type Namespace = Record<string, unknown>;
+
+// biome-ignore lint/suspicious/noExplicitAny: Node's module system has no public types for its hooks
+const internals = Module as any;
+const TYPESCRIPT = [".ts", ".tsx", ".mts", ".cts"];
+
+const MAP_COMMENT = "//# sourceMappingURL=data:application/json;base64,";
+
+export interface ModuleLoader {
+  /** The module's namespace; a promise of it where it is an ES module that cannot be required. */
+  load(specifier: string): Promise<Namespace>;
+  /** Forgets modules whose files were edited and those that import them; the files' names. */
+  refresh(): string[];
+  require: NodeJS.Require;
+}
+
+const isProjectFile = (file: string) => !file.includes("/node_modules/");
+const stamp = (file: string) => {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat ? `${stat.mtimeMs}:${stat.size}` : "gone";
+};
+
+function compileTypeScript(languages: ModuleApi, module: NodeJS.Module, file: string): void {
+  const code = languages.transform(file);
+  const at = code.lastIndexOf(MAP_COMMENT);
+  if (at >= 0)
+    registerSource(file, Buffer.from(code.slice(at + MAP_COMMENT.length).trim(), "base64").toString(), file);
+  // biome-ignore lint/suspicious/noExplicitAny: as above
+  (module as any)._compile(at < 0 ? code : code.slice(0, at), file);
+}
+
+/** Node's own resolution first; then TypeScript's, which knows tsconfig's paths and that `./x.js` may be `./x.ts`. */
+function installResolution(languages: ModuleApi): void {
+  const resolveFilename = internals._resolveFilename;
+  internals._resolveFilename = function (request: string, parent?: NodeJS.Module, ...rest: unknown[]) {
+    try {
+      return resolveFilename.call(this, request, parent, ...rest);
+    } catch (error) {
+      const from = parent?.filename;
+      if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND" || !from || !isProjectFile(from))
+        throw error;
+      const found = languages.resolve(request, from);
+      if (!found) throw error;
+      return resolveFilename.call(this, found, parent, ...rest);
+    }
+  };
+}
+
+/** Forgets `stale` and everything that imports one of them, directly or not. */
+function forget(stale: Set<string>): void {
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const [file, module] of Object.entries(require.cache)) {
+      if (!module || stale.has(file) || !isProjectFile(file)) continue;
+      if (!module.children.some((child) => stale.has(child.filename))) continue;
+      stale.add(file);
+      grew = true;
+    }
+  }
+  for (const file of stale) delete require.cache[file];
+}
+
+const isEsModuleError = (error: unknown) =>
+  ["ERR_REQUIRE_ESM", "ERR_PACKAGE_PATH_NOT_EXPORTED", "ERR_REQUIRE_ASYNC_MODULE"].includes(
+    (error as NodeJS.ErrnoException).code ?? "",
+  );
+
+/** `import()` as if written in a file of this folder. */
+function importer(folder: string): (specifier: string) => Promise<Namespace> {
+  const { constants } = vm as unknown as { constants: { USE_MAIN_CONTEXT_DEFAULT_LOADER?: undefined } };
+  return new vm.Script("(specifier) => import(specifier)", {
+    filename: join(folder, "cell.js"),
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  }).runInThisContext();
+}
+
+/** A loader for cells of the notebook in `folder`. */
+export function createLoader(folder: string, languages: ModuleApi): ModuleLoader {
+  const cellRequire = createRequire(join(folder, "cell.ts"));
+  const importModule = importer(folder);
+  const stamps = new Map<string, string>();
+  const compileJson = internals._extensions[".json"];
+  for (const extension of TYPESCRIPT)
+    internals._extensions[extension] = (module: NodeJS.Module, file: string) => {
+      stamps.set(file, stamp(file));
+      compileTypeScript(languages, module, file);
+    };
+  internals._extensions[".json"] = (module: NodeJS.Module, file: string) => {
+    if (isProjectFile(file)) stamps.set(file, stamp(file));
+    compileJson(module, file);
+  };
+  installResolution(languages);
+
+  const load = async (specifier: string): Promise<Namespace> => {
+    try {
+      return cellRequire(specifier) as Namespace;
+    } catch (error) {
+      if (!isEsModuleError(error)) throw error;
+      return importModule(specifier);
+    }
+  };
+  const refresh = () => {
+    const edited = [...stamps].filter(([file, before]) => stamp(file) !== before).map(([file]) => file);
+    if (edited.length > 0) forget(new Set(edited));
+    for (const file of edited) stamps.delete(file);
+    return edited;
+  };
+  return { load, refresh, require: cellRequire };
+}
+
+/** What `exported` of a module is to one who imports it, with `default` as esModuleInterop has it. */
+export function importedValue(namespace: Namespace, exported: string): unknown {
+  const isEsModule = namespace?.__esModule === true || namespace?.[Symbol.toStringTag as never] === "Module";
+  if (exported === "default") return isEsModule ? namespace.default : namespace;
+  if (exported !== "*" || isEsModule) return exported === "*" ? namespace : namespace[exported];
+  return typeof namespace === "object" || typeof namespace === "function"
+    ? Object.assign({}, namespace, { default: namespace })
+    : { default: namespace };
+}

@@ -1,0 +1,15 @@
+/** @file The names that compiled code finds defined: a cell as its function's parameters, a module by its prelude. */
+
+/** The object that holds all cells' top-level names. */
+export const CELLS = "$cells";
+/** Stands for dynamic `import()`, which must resolve from the notebook. */
+export const IMPORT = "$import";
+
+/** The interrupt check reads `load(flag, 0)` and calls `stop()`. */
+export const CHECK_NAMES = { load: "$load", flag: "$flag", stop: "$stop" } as const;
+
+/** Where the runner keeps the values of CHECK_NAMES for modules. */
+export const CHECK_SYMBOL = "jupyter.kernel.interrupt";
+
+/** One line, without a line break, that defines them in a module. */
+export const CHECK_PRELUDE = `const { ${Object.values(CHECK_NAMES).join(", ")} } = globalThis[Symbol.for("${CHECK_SYMBOL}")];`;

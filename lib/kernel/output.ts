@@ -1,0 +1,111 @@
+/** @file What the reader's code sends out: text, displays, questions. Each output goes under the cell that began it. */
+import type { AsyncLocalStorage } from "node:async_hooks";
+import { StringDecoder } from "node:string_decoder";
+import type { MessagePort } from "node:worker_threads";
+import type { Origin } from "./interrupt";
+import { tell } from "./link";
+import type { Bundle, CommMessage, OutputApi } from "./messages";
+import { serializable } from "./show";
+import { addPending, type Signals } from "./signals";
+
+export interface DisplayOptions {
+  displayId?: string;
+  update?: boolean;
+  metadata?: object;
+}
+
+/** The kernel's side of the display contract, `globalThis[Symbol.for("jupyter.kernel")]`. */
+export interface KernelDisplay {
+  display(bundle: Bundle, options?: DisplayOptions): void;
+  clearOutput(wait?: boolean): void;
+}
+
+export interface Output extends KernelDisplay {
+  print(name: "stdout" | "stderr", text: string): void;
+  comm(message: CommMessage): void;
+  /** Asks the front end for a line; `answer` brings it. */
+  prompt(question?: string, options?: { password?: boolean }): Promise<string>;
+  answer(line: string): void;
+  /** The request whose outputs these are when nothing tells where code comes from. */
+  latest: string;
+  allowStdin: boolean;
+}
+
+type Send = <K extends keyof OutputApi>(method: K, ...args: Parameters<OutputApi[K]>) => void;
+
+/** A message holds at most so much text; longer ones are cut, between characters. */
+const MAX_TEXT = 4 << 20;
+
+function* pieces(text: string): Generator<string> {
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(text.length, at + MAX_TEXT);
+    const unit = text.charCodeAt(end - 1);
+    if (end < text.length && unit >= 0xd800 && unit < 0xdc00) end--;
+    yield text.slice(at, end);
+    at = end;
+  }
+}
+
+export function createOutput(
+  port: Pick<MessagePort, "postMessage">,
+  signals: Signals,
+  origins: AsyncLocalStorage<Origin>,
+): Output {
+  const send: Send = (method, ...args) => tell(port, method, ...args);
+  let waiting: ((line: string) => void) | undefined;
+  const origin = () => origins.getStore()?.request ?? output.latest;
+
+  const output: Output = {
+    latest: "",
+    allowStdin: false,
+    print(name, text) {
+      for (const piece of pieces(text)) {
+        send("stream", origin(), name, piece);
+        addPending(signals, piece.length);
+      }
+    },
+    display(bundle, { displayId, update = false, metadata = {} } = {}) {
+      if (update && !displayId) throw new Error("display: an update needs the displayId of what it replaces");
+      const transient = displayId ? { display_id: displayId } : {};
+      const content = JSON.stringify({ data: serializable(bundle), metadata, transient });
+      addPending(signals, 0);
+      send("display", origin(), content, update, []);
+    },
+    clearOutput(wait = false) {
+      send("clearOutput", origin(), wait);
+    },
+    comm(message) {
+      send("comm", origin(), message);
+    },
+    prompt(question = "", { password = false } = {}) {
+      if (!output.allowStdin)
+        return Promise.reject(new Error("prompt: this front end takes no input (it runs cells unattended)"));
+      send("askInput", origin(), question, password);
+      return new Promise((resolve) => {
+        waiting = resolve;
+      });
+    },
+    answer(line) {
+      waiting?.(line);
+      waiting = undefined;
+    },
+  };
+  return output;
+}
+
+type Write = NodeJS.WriteStream["write"];
+
+/** Sends what is written to the process's streams to the notebook instead. */
+export function redirectStreams(output: Output): void {
+  for (const name of ["stdout", "stderr"] as const) {
+    const decoder = new StringDecoder("utf8");
+    const write = (chunk: string | Uint8Array, encoding?: unknown, callback?: unknown) => {
+      const text = typeof chunk === "string" ? chunk : decoder.write(Buffer.from(chunk));
+      if (text) output.print(name, text);
+      const done = typeof encoding === "function" ? encoding : callback;
+      if (typeof done === "function") queueMicrotask(() => done());
+      return true;
+    };
+    process[name].write = write as Write;
+  }
+}

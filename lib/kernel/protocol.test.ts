@@ -1,0 +1,295 @@
+/** @file The protocol: answers while busy, floods, stdin, comms, refused messages, ends of the process. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { createHmac, randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { makeFolder, noJupyter, python, slowness, TestKernel, writeKernelspec } from "./testing/kernel";
+
+const options = { skip: noJupyter(), timeout: 900_000 };
+
+describe("protocol", options, () => {
+  let kernel: TestKernel;
+  before(async () => {
+    kernel = await TestKernel.start();
+  });
+  after(() => kernel?.close());
+
+  test("the kernel answers while a cell computes: kernel_info, completion, inspection, heartbeat, comm_info", async () => {
+    await kernel.execute("const numbers = [1, 2];");
+    const busyMs = Math.round(4000 * slowness());
+    const id = kernel.submit(`{ const until = Date.now() + ${busyMs}; while (Date.now() < until); }`);
+    await kernel.wait(({ parent, type }) => parent === id && type === "execute_input");
+    const asked = performance.now();
+    const info = await kernel.request("kernel_info_request", {});
+    assert.equal(info.reply.status, "ok");
+    const code = "numbers.len";
+    const completion = await kernel.request("complete_request", { code, cursor_pos: code.length });
+    assert.ok(completion.reply.matches.includes("length"));
+    const inspection = await kernel.request("inspect_request", {
+      code: "numbers",
+      cursor_pos: 3,
+      detail_level: 0,
+    });
+    assert.match(inspection.reply.data["text/plain"], /numbers: number\[\]/);
+    assert.equal((await kernel.request("comm_info_request", {})).reply.status, "ok");
+    kernel.command({ op: "alive" });
+    const { content } = await kernel.wait(({ type }) => type === "alive");
+    assert.deepEqual(content, { alive: true, beating: true });
+    assert.ok(performance.now() - asked < 0.75 * busyMs, "answered only when the cell had ended");
+    const status = kernel.messages.findLast(({ channel, type }) => channel === "iopub" && type === "status");
+    assert.deepEqual(
+      [status?.content.execution_state, status?.parent],
+      ["busy", id],
+      "the front end must see it busy",
+    );
+    await kernel.result(id);
+  });
+
+  test("100,000 lines arrive in order, in few messages, and a string of 50 MB whole", async () => {
+    const lines = await kernel.execute(`for (let i = 0; i < 100_000; i++) console.log(i);`);
+    assert.equal(lines.stdout, Array.from({ length: 100_000 }, (_, i) => `${i}\n`).join(""));
+    assert.ok(lines.messages.length < 1000, `${lines.messages.length} messages`);
+    const long = await kernel.execute(
+      `process.stdout.write("é😀".repeat(10_000_000)); console.error("end");`,
+    );
+    assert.equal(long.stdout.length, 30_000_000);
+    assert.equal(long.stdout.replaceAll("é😀", ""), "");
+    assert.equal(long.stderr, "end\n");
+  });
+
+  test("a flood from a synchronous loop does not fill the memory, and Stop ends it", async () => {
+    const before = kernel.memory();
+    const id = kernel.submit(
+      `const chunk = "x".repeat(1 << 16) + "\\n"; while (true) process.stdout.write(chunk);`,
+    );
+    await kernel.wait(({ parent, type }) => parent === id && type === "stream");
+    await sleep(300);
+    kernel.stop();
+    const { error } = await kernel.result(id);
+    assert.equal(error?.ename, "KeyboardInterrupt");
+    assert.ok(kernel.memory() < before + 600, `${kernel.memory()} MB, before ${before} MB`);
+  });
+
+  test("a terminal's ways: carriage returns, tables, both streams in order", async () => {
+    const { stdout, messages } = await kernel.execute(
+      `process.stdout.write("10%\\r"); process.stdout.write("100%\\n"); console.error("e"); console.table([{ a: 1 }]);`,
+    );
+    assert.ok(stdout.startsWith("10%\r100%\n┌"));
+    const names = messages.filter(({ type }) => type === "stream").map(({ content }) => content.name);
+    assert.deepEqual(names, ["stdout", "stderr", "stdout"]);
+  });
+
+  test("a rejection that nobody waits for and a late timer show under the cell that began them", async () => {
+    const rejecting = kernel.submit(`void Promise.reject(new Error("nobody waits"));`);
+    const late = kernel.submit(
+      `setTimeout(() => { console.log("late text"); throw new Error("late timer"); }, 300);`,
+    );
+    await kernel.execute("await new Promise((done) => setTimeout(done, 600));");
+    const under = (id: string) =>
+      kernel.messages
+        .filter(({ parent, type }) => parent === id && type === "stream")
+        .map(({ content }) => content.text);
+    assert.match(under(rejecting).join(""), /Error: nobody waits\n\s+at Cell \[\d+\]:1:21/);
+    assert.match(under(late).join(""), /late text\n[\s\S]*Error: late timer\n\s+at .*Cell \[\d+\]/);
+    assert.equal(await kernel.text("1 + 1"), "2");
+  });
+
+  test("after an error the cells that wait are aborted; a later one runs", async () => {
+    const failing = kernel.submit(
+      `await new Promise((done) => setTimeout(done, 200)); throw new Error("first");`,
+    );
+    const next = kernel.submit("1");
+    assert.equal((await kernel.result(failing)).reply.status, "error");
+    assert.equal((await kernel.result(next)).reply.status, "aborted");
+    assert.equal(await kernel.text("2"), "2");
+  });
+
+  test("prompt asks through stdin, and fails where there is none", async () => {
+    const id = kernel.submit(`const name = await prompt("your name? "); name.length`);
+    const { content } = await kernel.wait(({ type }) => type === "input_request");
+    assert.equal(content.prompt, "your name? ");
+    kernel.command({ op: "input", value: "Ada" });
+    assert.equal((await kernel.result(id)).data["text/plain"], "3");
+    const { error } = await kernel.execute(`await prompt("?")`, { allow_stdin: false });
+    assert.match(error!.evalue, /takes no input/);
+  });
+
+  test("silent cells and user_expressions", async () => {
+    const silent = await kernel.execute(`"unseen"`, { silent: true, store_history: false });
+    assert.deepEqual(
+      silent.messages.map(({ type }) => type),
+      ["status", "status"],
+    );
+    const { reply } = await kernel.execute("const six = 6;", {
+      user_expressions: { good: "six * 7", bad: "nowhere" },
+    });
+    assert.equal(reply.user_expressions.good.data["text/plain"], "42");
+    assert.equal(reply.user_expressions.bad.status, "error");
+  });
+
+  test("a slider: its model is opened, moves call the listener, a reloaded page finds it", async () => {
+    const made = await kernel.execute(
+      `const chosen = slider({ min: 0, max: 10, value: 3, label: "t" });
+chosen.onChange((value) => display.update("figure", { "text/plain": \`at \${value}\` }));
+display({ "text/plain": "at 3" }, { displayId: "figure" });
+chosen`,
+    );
+    const { model_id } = made.data["application/vnd.jupyter.widget-view+json"];
+    const opened = made.messages.filter(({ type }) => type === "comm_open");
+    assert.deepEqual(
+      opened.map(({ content }) => content.data.state._model_name),
+      ["LayoutModel", "SliderStyleModel", "FloatSliderModel"],
+    );
+    assert.equal(opened[2].content.data.state.value, 3);
+    const { comms } = (await kernel.request("comm_info_request", { target_name: "jupyter.widget" })).reply;
+    assert.deepEqual(comms[model_id], { target_name: "jupyter.widget" });
+
+    kernel.send("shell", "comm_msg", {
+      comm_id: model_id,
+      data: { method: "update", state: { value: 8 }, buffer_paths: [] },
+    });
+    const update = await kernel.wait(
+      ({ type, content }) => type === "update_display_data" && content.data["text/plain"] === "at 8",
+    );
+    assert.equal(update.content.transient.display_id, "figure");
+    assert.equal(await kernel.text("chosen.value"), "8");
+    await kernel.execute("chosen.value = 5;");
+    await kernel.wait(
+      ({ type, content }) =>
+        type === "comm_msg" && content.data.method === "update" && content.data.state.value === 5,
+    );
+
+    kernel.send("shell", "comm_open", { comm_id: "page", target_name: "jupyter.widget.control", data: {} });
+    kernel.send("shell", "comm_msg", { comm_id: "page", data: { method: "request_states" } });
+    const states = await kernel.wait(
+      ({ type, content }) => type === "comm_msg" && content.data.method === "update_states",
+    );
+    assert.equal(states.content.data.states[model_id].state.value, 5);
+  });
+
+  test("a comm to an unknown target is closed", async () => {
+    kernel.send("shell", "comm_open", { comm_id: "lost", target_name: "nowhere", data: {} });
+    await kernel.wait(({ type, content }) => type === "comm_close" && content.comm_id === "lost");
+  });
+
+  describe("refused messages", () => {
+    const delimiter = Buffer.from("<IDS|MSG>");
+    const parts = (code: string) => {
+      const header = {
+        msg_id: randomBytes(8).toString("hex"),
+        msg_type: "execute_request",
+        session: "s",
+        username: "u",
+        date: "",
+        version: "5.4",
+      };
+      return [header, {}, {}, { code, silent: false }].map((part) => Buffer.from(JSON.stringify(part)));
+    };
+    const sign = (frames: Buffer[]) => {
+      const hmac = createHmac("sha256", kernel.key);
+      for (const frame of frames) hmac.update(frame);
+      return Buffer.from(hmac.digest("hex"));
+    };
+    const send = (frames: Buffer[], channel = "shell") =>
+      kernel.command({ op: "raw", channel, frames: frames.map((frame) => frame.toString("base64")) });
+
+    test("unsigned, wrongly signed and replayed ones run nothing", async () => {
+      await kernel.execute("let runs = 0;");
+      const frames = parts("runs++;");
+      send([delimiter, Buffer.from(""), ...frames]);
+      send([delimiter, Buffer.from("0".repeat(64)), ...frames]);
+      send([delimiter, sign(parts("other")), ...frames]);
+      assert.equal(await kernel.text("runs"), "0");
+      for (let times = 0; times < 3; times++) send([delimiter, sign(frames), ...frames]);
+      await sleep(200);
+      assert.equal(await kernel.text("runs"), "1");
+    });
+
+    test("malformed ones leave it alive", async () => {
+      const good = parts("runs += 100;");
+      const broken: Buffer[][] = [
+        [],
+        [delimiter],
+        [delimiter, sign(good)],
+        [delimiter, sign(good.slice(0, 3)), ...good.slice(0, 3)],
+        good,
+        [delimiter, delimiter, delimiter],
+      ];
+      for (const body of [
+        "",
+        "null",
+        "[]",
+        "3",
+        "{",
+        '{"msg_type":3}',
+        "\u0000",
+        '{"msg_type":"execute_request"}',
+      ]) {
+        const frames = [Buffer.from(body), ...good.slice(1)];
+        broken.push([delimiter, sign(frames), ...frames]);
+        const content = [...good.slice(0, 3), Buffer.from(body)];
+        if (!body.startsWith("{") || body === "{") broken.push([delimiter, sign(content), ...content]);
+      }
+      const unknown = parts("").map((part, index) =>
+        index === 0 ? Buffer.from(part.toString().replace("execute_request", "__proto__")) : part,
+      );
+      broken.push([delimiter, sign(unknown), ...unknown]);
+      for (let i = 0; i < 200; i++)
+        broken.push(Array.from({ length: i % 7 }, () => randomBytes((i * 37) % 500)));
+      for (const frames of broken)
+        for (const channel of ["shell", "control", "stdin"])
+          send(frames.length ? frames : [Buffer.alloc(0)], channel);
+      send([delimiter, Buffer.from("bad"), ...parts("x".repeat(20 << 20))]);
+      assert.equal(await kernel.text("runs"), "1");
+      const info = await kernel.request("kernel_info_request", {}, "control");
+      assert.equal(info.reply.status, "ok");
+    });
+
+    test("requests with contents of the wrong kind are answered or ignored", async () => {
+      for (const [type, content] of [
+        ["complete_request", {}],
+        ["inspect_request", { code: 5, cursor_pos: "x" }],
+        ["is_complete_request", {}],
+        ["history_request", { hist_access_type: "search", pattern: "[" }],
+        ["comm_msg", { comm_id: 3 }],
+        ["comm_open", {}],
+      ] as const)
+        kernel.send("shell", type, content);
+      assert.equal(await kernel.text("runs"), "1");
+    });
+  });
+});
+
+test("process.exit ends the kernel, what was printed before arrives", options, async () => {
+  const kernel = await TestKernel.start();
+  const id = kernel.submit(`console.log("last words"); process.exit(3);`);
+  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
+  for (let waited = 0; kernel.isRunning() && waited < 5000 * slowness(); waited += 50) await sleep(50);
+  assert.equal(kernel.isRunning(), false);
+  await kernel.close();
+});
+
+test("a shutdown request ends a kernel in an endless loop of a package", options, async () => {
+  const kernel = await TestKernel.start();
+  const id = kernel.submit(`console.log("in it"); globalThis.eval("while (true);");`);
+  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
+  kernel.send("control", "shutdown_request", { restart: false });
+  for (let waited = 0; kernel.isRunning() && waited < 5000 * slowness(); waited += 50) await sleep(50);
+  assert.equal(kernel.isRunning(), false);
+  await kernel.close();
+});
+
+test(
+  "Jupyter's own conformance suite passes; the pager alone, which is IPython's, is skipped",
+  options,
+  async () => {
+    const spec = writeKernelspec(makeFolder());
+    const { stderr } = await promisify(execFile)(python, [join(__dirname, "testing/conformance.py"), spec]);
+    assert.match(stderr, /\nOK/);
+    const skipped = [...stderr.matchAll(/(test_\w+) .*\.\.\. skipped/g)].map(([, name]) => name);
+    assert.deepEqual(skipped, ["test_pager"]);
+  },
+);

@@ -1,0 +1,233 @@
+/**
+ * @file Turns a cell into the body of a function whose top-level names live in `$cells`, shared by all cells:
+ * `let late = 1` also sets `$cells.late`, and each reference to `late` becomes `$cells.late`. So a later cell can
+ * assign or redeclare a name, and what was declared before sees it. Imports are taken out for the runner to load.
+ */
+import ts from "typescript";
+import type { ImportedModule, ImportedName } from "./messages";
+import { CELLS, IMPORT } from "./names";
+
+/** What the rewriting finds on its way. */
+export interface Findings {
+  imports: ImportedModule[];
+  async: boolean;
+}
+
+/** The names that a binding declares: `{ a, b: [c] }` declares a and c. */
+export function boundNames(name: ts.BindingName): ts.Identifier[] {
+  if (ts.isIdentifier(name)) return [name];
+  return name.elements.flatMap((element) =>
+    ts.isOmittedExpression(element) ? [] : boundNames(element.name),
+  );
+}
+
+const hasModifier = (node: ts.Node, kind: ts.SyntaxKind) =>
+  ts.canHaveModifiers(node) && (ts.getModifiers(node)?.some((modifier) => modifier.kind === kind) ?? false);
+
+export const isAmbient = (node: ts.Node) => hasModifier(node, ts.SyntaxKind.DeclareKeyword);
+
+/** Whether this statement, being at the top, makes the cell a function that awaits. */
+export function containsAwait(node: ts.Node): boolean {
+  if (ts.isAwaitExpression(node)) return true;
+  if (ts.isForOfStatement(node) && node.awaitModifier) return true;
+  if (
+    ts.isVariableDeclarationList(node) &&
+    (node.flags & ts.NodeFlags.BlockScoped) === ts.NodeFlags.AwaitUsing
+  )
+    return true;
+  if (ts.isFunctionLike(node) || ts.isClassStaticBlockDeclaration(node)) return false;
+  return ts.forEachChild(node, containsAwait) ?? false;
+}
+
+/** The transformer of the cell that ends at `end`; what comes after it in the file are declarations of ours. */
+export function rewriteCell(
+  checker: ts.TypeChecker,
+  file: ts.SourceFile,
+  end: number,
+  findings: Findings,
+): ts.TransformerFactory<ts.SourceFile> {
+  const locals = (file as unknown as { locals: Map<string, ts.Symbol> }).locals;
+
+  return (context) => {
+    const f = context.factory;
+    const cellsDot = (name: string) => f.createPropertyAccessExpression(f.createIdentifier(CELLS), name);
+
+    const symbolOf = (node: ts.Identifier) =>
+      ts.isShorthandPropertyAssignment(node.parent)
+        ? checker.getShorthandAssignmentValueSymbol(node.parent)
+        : checker.getSymbolAtLocation(node);
+
+    /** A class, enum or namespace refers to itself by its own binding. */
+    const isWithinItself = (node: ts.Node, symbol: ts.Symbol) =>
+      symbol.declarations?.some(
+        (declaration) =>
+          (ts.isClassDeclaration(declaration) ||
+            ts.isEnumDeclaration(declaration) ||
+            ts.isModuleDeclaration(declaration)) &&
+          declaration.getSourceFile() === file &&
+          node.pos >= declaration.pos &&
+          node.end <= declaration.end,
+      ) ?? false;
+
+    const isDeclarationName = ({ parent }: ts.Identifier, node: ts.Identifier) =>
+      parent && !ts.isShorthandPropertyAssignment(parent) && (parent as ts.NamedDeclaration).name === node;
+
+    const isTopLevel = (node: ts.Identifier): boolean => {
+      const local = locals.get(node.text);
+      if (!local || !node.parent || isDeclarationName(node, node)) return false;
+      const symbol = symbolOf(node);
+      if (!symbol) return false;
+      const same =
+        symbol === local || symbol === (local as unknown as { exportSymbol?: ts.Symbol }).exportSymbol;
+      return same && !isNestedVar(symbol) && !isWithinItself(node, local);
+    };
+
+    /** `var` inside a block stays with its cell. */
+    const isNestedVar = ({ valueDeclaration }: ts.Symbol) =>
+      valueDeclaration !== undefined &&
+      ts.isVariableDeclaration(valueDeclaration) &&
+      valueDeclaration.parent.parent.parent !== file;
+
+    const shorthand = (node: ts.ShorthandPropertyAssignment): ts.Node => {
+      const target = cellsDot(node.name.text);
+      const initializer = node.objectAssignmentInitializer;
+      const value = initializer
+        ? f.createAssignment(target, ts.visitNode(initializer, visit) as ts.Expression)
+        : target;
+      return f.createPropertyAssignment(f.createIdentifier(node.name.text), value);
+    };
+
+    /** `(0, $cells.f)`: `f(x)` must not become a call of a method of `$cells`. It maps to where `f` starts. */
+    const detached = (name: ts.Identifier): ts.Expression => {
+      const comma = f.createComma(f.createNumericLiteral(0), cellsDot(name.text));
+      const callee = ts.setTextRange(f.createParenthesizedExpression(comma), name);
+      return ts.setEmitFlags(callee, ts.EmitFlags.NoTrailingSourceMap);
+    };
+
+    const call = (node: ts.CallExpression): ts.Node => {
+      const isImport = node.expression.kind === ts.SyntaxKind.ImportKeyword;
+      if (!isImport && !(ts.isIdentifier(node.expression) && isTopLevel(node.expression)))
+        return ts.visitEachChild(node, visit, context);
+      const callee = isImport ? f.createIdentifier(IMPORT) : detached(node.expression as ts.Identifier);
+      const args = ts.visitNodes(node.arguments, visit) as ts.NodeArray<ts.Expression>;
+      return ts.isCallChain(node)
+        ? f.updateCallChain(node, callee, node.questionDotToken, undefined, args)
+        : f.updateCallExpression(node, callee, undefined, args);
+    };
+
+    const visit = (node: ts.Node): ts.Node => {
+      if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return node;
+      if (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return node;
+      if (ts.isCallExpression(node)) return call(node);
+      if (ts.isShorthandPropertyAssignment(node) && isTopLevel(node.name)) return shorthand(node);
+      if (ts.isTaggedTemplateExpression(node) && ts.isIdentifier(node.tag) && isTopLevel(node.tag))
+        return f.updateTaggedTemplateExpression(
+          node,
+          detached(node.tag),
+          undefined,
+          ts.visitNode(node.template, visit) as ts.TemplateLiteral,
+        );
+      if (ts.isIdentifier(node) && isTopLevel(node)) return ts.setTextRange(cellsDot(node.text), node);
+      return ts.visitEachChild(node, visit, context);
+    };
+
+    const assign = (name: ts.Identifier) =>
+      f.createExpressionStatement(f.createAssignment(cellsDot(name.text), f.createIdentifier(name.text)));
+
+    const withoutExport = <T extends ts.Statement>(node: T): T => {
+      if (!ts.canHaveModifiers(node) || !hasModifier(node, ts.SyntaxKind.ExportKeyword)) return node;
+      const kept = node.modifiers?.filter(
+        ({ kind }) => kind !== ts.SyntaxKind.ExportKeyword && kind !== ts.SyntaxKind.DefaultKeyword,
+      );
+      if (ts.isVariableStatement(node))
+        return f.updateVariableStatement(node, kept, node.declarationList) as never;
+      if (ts.isFunctionDeclaration(node)) {
+        const { asteriskToken, name, typeParameters, parameters, type, body } = node;
+        return f.updateFunctionDeclaration(
+          node,
+          kept as ts.Modifier[],
+          asteriskToken,
+          name,
+          typeParameters,
+          parameters,
+          type,
+          body,
+        ) as never;
+      }
+      if (ts.isClassDeclaration(node)) {
+        const { name, typeParameters, heritageClauses, members } = node;
+        return f.updateClassDeclaration(node, kept, name, typeParameters, heritageClauses, members) as never;
+      }
+      if (ts.isEnumDeclaration(node))
+        return f.updateEnumDeclaration(node, kept as ts.Modifier[], node.name, node.members) as never;
+      if (ts.isModuleDeclaration(node))
+        return f.updateModuleDeclaration(node, kept as ts.Modifier[], node.name, node.body) as never;
+      return node;
+    };
+
+    const statement = (node: ts.Statement, last: boolean): ts.Statement[] => {
+      if (ts.isImportDeclaration(node)) {
+        recordImport(checker, node, findings);
+        return [];
+      }
+      if (ts.isExportDeclaration(node)) return [];
+      if (ts.isExportAssignment(node))
+        node = ts.setTextRange(f.createExpressionStatement(node.expression), node);
+      if (containsAwait(node)) findings.async = true;
+      const visited = withoutExport(visit(node) as ts.Statement);
+      if (ts.isExpressionStatement(visited))
+        return [last ? ts.setTextRange(f.createReturnStatement(visited.expression), visited) : visited];
+      if (isAmbient(node)) return [visited];
+      if (ts.isVariableStatement(node))
+        return [
+          visited,
+          ...node.declarationList.declarations.flatMap(({ name }) => boundNames(name)).map(assign),
+        ];
+      if ((ts.isClassDeclaration(node) || ts.isEnumDeclaration(node)) && node.name)
+        return [visited, assign(node.name)];
+      if (ts.isModuleDeclaration(node) && ts.isIdentifier(node.name) && isInstantiated(checker, node))
+        return [visited, assign(node.name)];
+      return [visited];
+    };
+
+    return (source) => {
+      const own = source.statements.filter((node) => node.getStart(source) < end);
+      const hoisted = own.flatMap((node) =>
+        ts.isFunctionDeclaration(node) && node.name && node.body ? [assign(node.name)] : [],
+      );
+      const statements = own.flatMap((node, index) => statement(node, index === own.length - 1));
+      return f.updateSourceFile(source, [...hoisted, ...statements]);
+    };
+  };
+}
+
+function isInstantiated(checker: ts.TypeChecker, node: ts.ModuleDeclaration): boolean {
+  const symbol = checker.getSymbolAtLocation(node.name);
+  return symbol !== undefined && (symbol.flags & ts.SymbolFlags.ValueModule) !== 0;
+}
+
+/** Whether an imported name stands for a value at run time, and not only for a type. */
+function isValue(checker: ts.TypeChecker, name: ts.Identifier): boolean {
+  const symbol = checker.getSymbolAtLocation(name);
+  if (!symbol) return true;
+  const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+  // A module without types resolves to the unknown symbol, which is a value like any other.
+  return (target.flags & ts.SymbolFlags.Value) !== 0 || target.flags === ts.SymbolFlags.Property;
+}
+
+function recordImport(checker: ts.TypeChecker, node: ts.ImportDeclaration, findings: Findings): void {
+  const specifier = (node.moduleSpecifier as ts.StringLiteral).text;
+  const clause = node.importClause;
+  if (clause?.isTypeOnly) return;
+  const names: ImportedName[] = [];
+  if (clause?.name && isValue(checker, clause.name))
+    names.push({ name: clause.name.text, exported: "default" });
+  const bindings = clause?.namedBindings;
+  if (bindings && ts.isNamespaceImport(bindings)) names.push({ name: bindings.name.text, exported: "*" });
+  if (bindings && ts.isNamedImports(bindings))
+    for (const element of bindings.elements)
+      if (!element.isTypeOnly && isValue(checker, element.name))
+        names.push({ name: element.name.text, exported: (element.propertyName ?? element.name).text });
+  // An import of types alone loads nothing; one without a clause is for its effect.
+  if (names.length > 0 || !clause) findings.imports.push({ specifier, names });
+}

@@ -1,0 +1,112 @@
+/**
+ * @file Stack traces in the reader's terms: lines of cells and of the project's TypeScript, no frames of the kernel.
+ */
+import { SourceMap } from "node:module";
+import { relative } from "node:path";
+import type { Failure } from "./messages";
+
+interface Source {
+  map: SourceMap;
+  name: string;
+  text?: string;
+}
+
+const sources = new Map<string, Source>();
+
+/** Makes the lines of `file` appear as those of its TypeScript. Cells pass their text, which a trace then quotes. */
+export function registerSource(file: string, sourceMap: string, name: string, text?: string): void {
+  sources.set(file, { map: new SourceMap(JSON.parse(sourceMap)), name, text });
+}
+
+interface Place {
+  file: string;
+  line: number;
+  column: number;
+}
+
+function originalPlace(site: NodeJS.CallSite): Place | undefined {
+  const file = site.getFileName()?.replace(/^file:\/\//, "");
+  const [line, column] = [site.getLineNumber(), site.getColumnNumber()];
+  if (!file || line === null || column === null) return undefined;
+  const source = sources.get(file);
+  if (!source) return { file, line, column };
+  const entry = source.map.findEntry(line - 1, column - 1);
+  if (!("originalLine" in entry)) return { file: source.name, line, column };
+  return { file: source.name, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
+}
+
+const isOfKernel = (file: string | null | undefined) =>
+  file === null || file === undefined || file.startsWith(__dirname) || file.startsWith("node:");
+
+function functionName(site: NodeJS.CallSite): string {
+  const name = site.getFunctionName()?.replace(/\$cells\./g, "");
+  const type = site.isToplevel() || site.isConstructor() ? undefined : site.getTypeName();
+  const prefix = `${site.isAsync() ? "async " : ""}${site.isConstructor() ? "new " : ""}`;
+  if (!name) return prefix;
+  return (
+    prefix +
+    (type && type !== "Object" && type !== "global" && !name.includes(".") ? `${type}.${name}` : name)
+  );
+}
+
+function frame(site: NodeJS.CallSite): string | undefined {
+  if (isOfKernel(site.getFileName())) return undefined;
+  const place = originalPlace(site);
+  if (!place) return undefined;
+  const file = place.file.startsWith("/") ? relative(process.cwd(), place.file) || place.file : place.file;
+  const at = `${file}:${place.line}:${place.column}`;
+  const name = functionName(site);
+  return name.trim() ? `    at ${name} (${at})` : `    at ${at}`;
+}
+
+function headline(error: Error): string {
+  const name = error.name ?? "Error";
+  return error.message ? `${name}: ${error.message}` : String(name);
+}
+
+/** From now on every `error.stack` of this thread is in the reader's terms. */
+export function installTraces(): void {
+  Error.stackTraceLimit = 20;
+  Error.prepareStackTrace = (error, sites) => {
+    const frames = sites.map(frame).filter((line) => line !== undefined);
+    return [headline(error), ...frames].join("\n");
+  };
+}
+
+const QUOTED_AROUND = 2;
+
+/** The lines of a cell around the first frame that lies in one. */
+function quote(stack: string): string[] {
+  const match = /\(?((?:Cell \[\d+\])|(?:Code \d+)):(\d+):\d+\)?$/m.exec(stack);
+  const text = match && sources.get(match[1])?.text?.trimEnd();
+  if (!match || !text) return [];
+  const at = Number(match[2]);
+  const lines = text.split("\n");
+  const width = String(at + QUOTED_AROUND).length;
+  const quoted = lines.map((line, index) => {
+    const number = index + 1;
+    return `${number === at ? ">" : " "} ${String(number).padStart(width)} ${line}`;
+  });
+  return ["", `${match[1]}:`, ...quoted.slice(Math.max(0, at - 1 - QUOTED_AROUND), at + QUOTED_AROUND)];
+}
+
+function causes(error: Error): string[] {
+  const inner =
+    error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause];
+  return inner.flatMap((cause) => ["", "caused by:", ...failureOf(cause).trace]);
+}
+
+const isError = (value: unknown): value is Error =>
+  value instanceof Error || Object.prototype.toString.call(value) === "[object Error]";
+
+/** Whatever was thrown, as Jupyter's error. */
+export function failureOf(thrown: unknown, describe: (value: unknown) => string = String): Failure {
+  if (!isError(thrown)) {
+    const message = describe(thrown);
+    return { name: "Thrown", message, trace: [`Thrown: ${message}`] };
+  }
+  const name = String(thrown.name);
+  const message = String(thrown.message);
+  const stack = typeof thrown.stack === "string" ? thrown.stack : headline(thrown);
+  return { name, message, trace: [...stack.split("\n"), ...quote(stack), ...causes(thrown)] };
+}
