@@ -1,0 +1,264 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { inflateSync } from "node:zlib";
+import { assertAllClose, assertClose } from "../../testing";
+import { describe, type Figure, stillOf } from "../figure";
+import { animation, bars, colour, heatmap, histogram, imageGrid, lines, PALETTE, panels, scatter } from ".";
+
+const tensor = (shape: number[], data: number[]) => ({ shape, dataSync: () => Float32Array.from(data) });
+
+/** What the notebook will hold must be plain data. */
+const isPlain = (figure: Figure) => assert.deepEqual(JSON.parse(JSON.stringify(figure)), figure);
+
+test("the same input gives the same figure, and the figure is plain data", () => {
+  const make = (): Figure[] => [
+    lines({ a: [1, 2], b: { x: [1, 2], y: [3, 4], standardError: [0.1, 0.2] } }, { title: "t", logY: true }),
+    scatter({ a: [[0, 1]], b: [[2, 3]] }, { xTitle: "x" }),
+    histogram([1, 2, 3], { density: () => 0.1 }),
+    heatmap((x, y) => x * y, { resolution: 5 }),
+    bars({ eps: { simple: 1 }, x0: { simple: 2 } }),
+    imageGrid({ shape: [2, 2, 2, 1], data: [-1, 1, 0, 0, 1, 1, 1, 1] }),
+    animation({ 0: scatter([[0, 0]]), 1: scatter([[1, 1]]) }),
+  ];
+  assert.deepEqual(make(), make());
+  for (const figure of make()) isPlain(figure);
+});
+
+test("lines: names, colours, titles, gaps of log axes, a table's dummy entry left out", () => {
+  const { data, layout } = lines(
+    { kl: Float64Array.of(9, 0.5, 0, 1 / 3), other: [1, 2, 3, 4] },
+    { title: "KL", xTitle: "t", yTitle: "nats", logY: true, from: 1 },
+  );
+  assert.deepEqual(data[0].x, [1, 2, 3]);
+  assert.deepEqual(data[0].y, [0.5, null, 0.333333]);
+  assert.deepEqual(
+    data.map(({ name }) => name),
+    ["kl", "other"],
+  );
+  assert.deepEqual(
+    data.map(({ line }) => line?.color),
+    PALETTE.slice(0, 2),
+  );
+  assert.equal(layout.yaxis?.type, "log");
+  assert.deepEqual(layout.xaxis?.title, { text: "t", standoff: 8 });
+  assert.equal(layout.showlegend, true);
+  assert.equal(lines({ one: [1] }).layout.showlegend, false);
+});
+
+test("lines: a band of one standard error on either side, above zero on a log axis", () => {
+  const series = { loss: { x: [10, 20], y: [2, 1], standardError: [0.5, 3] } };
+  const [band, line] = lines(series).data;
+  assert.deepEqual(band.x, [10, 20, 20, 10]);
+  assert.deepEqual(band.y, [2.5, 4, -2, 1.5]);
+  assert.deepEqual(line.y, [2, 1]);
+  assert.deepEqual(lines(series, { logY: true }).data[0].y, [2.5, 4, 0.01, 1.5]);
+  assert.throws(() => lines({ a: { x: [1], y: [1, 2] } }), /lines: series "a": x has 1 values, expected 2/);
+});
+
+test("lines: dashes and dots for lines that would hide each other", () => {
+  const { data } = lines({
+    solid: { y: [1, 2] },
+    dashes: { y: [1, 2], drawn: "dashes" },
+    dots: { y: [1, 2], drawn: "dots" },
+  });
+  assert.deepEqual(
+    data.map(({ mode, line }) => [mode, line?.dash]),
+    [
+      ["lines", undefined],
+      ["lines", "dash"],
+      ["markers", undefined],
+    ],
+  );
+});
+
+test("scatter: rows, flat pairs and tensors are one; panels share a square window", () => {
+  const points = [
+    [0, 1],
+    [2, 3],
+  ];
+  const same = [points, [0, 1, 2, 3], Float32Array.of(0, 1, 2, 3), tensor([2, 2], [0, 1, 2, 3])];
+  for (const each of same) assert.deepEqual(scatter(each), scatter(points));
+  const { data, layout } = scatter({ a: points, b: [[10, 0]] });
+  assert.deepEqual([data[1].xaxis, data[1].yaxis], ["x2", "y2"]);
+  assert.deepEqual(layout.xaxis?.range, [-0.5, 10.5]);
+  assert.deepEqual(layout.yaxis2?.range, layout.xaxis?.range);
+  assert.equal(layout.yaxis2?.scaleanchor, "x2");
+  assert.equal(layout.xaxis2?.matches, "x");
+  assert.deepEqual(
+    layout.annotations?.map(({ text }) => text),
+    ["a", "b"],
+  );
+  assert.equal(scatter({ a: points, b: points }, { overlay: true }).layout.showlegend, true);
+  assert.throws(() => scatter({ a: [1, 2, 3] }), /scatter: "a": got 3 numbers, expected pairs/);
+  assert.throws(() => scatter(tensor([1, 3], [1, 2, 3])), /tensor of shape \[1,3\], expected \[n, 2\]/);
+  assert.throws(() => scatter([[1, 2], [3]]), /point 1 has 1 coordinates/);
+});
+
+test("histogram: area 1 over all values, also those outside the range; the density beside it", () => {
+  const { data, layout } = histogram([0, 0.1, 0.9, 1, 5], {
+    bins: 2,
+    range: [0, 1],
+    density: (x) => 2 * x,
+    densityName: "2x",
+  });
+  assert.deepEqual(data[0].x, [0.25, 0.75]);
+  assert.deepEqual(data[0].y, [2 / 5 / 0.5, 2 / 5 / 0.5]);
+  assert.equal(data[1].name, "2x");
+  assertAllClose(
+    data[1].y as number[],
+    Array.from({ length: 201 }, (_, i) => i / 100),
+    { abs: 1e-6 },
+  );
+  assert.equal(layout.barmode, "overlay");
+});
+
+test("histogram: an upright at each mark, from the axis to the highest bin, in a colour of its own", () => {
+  const marked = histogram([0, 1, 1, 4], { bins: 4, marks: { mean: 1.5 } });
+  const [bins, mean] = marked.data;
+  assert.deepEqual([mean.name, mean.x, mean.y], ["mean", [1.5, 1.5], [0, 0.5]]);
+  assert.deepEqual([mean.line?.color, marked.layout.showlegend], [PALETTE[1], true]);
+  assert.equal(Math.max(...(bins.y as number[])), 0.5);
+  const log = histogram([0, 1, 1, 4], { bins: 4, marks: { mean: 1.5 }, logY: true });
+  assert.equal(log.layout.yaxis?.type, "log");
+  assert.ok((log.data[1].y as number[])[0] > 0, "zero has no place on a log axis");
+});
+
+test("heatmap: a function is sampled with y upwards; a diverging scale has zero in its middle", () => {
+  const { data } = heatmap((x, y) => x + 10 * y, { xRange: [0, 1], yRange: [0, 2], resolution: 3 });
+  assert.deepEqual(data[0].z, [
+    [0, 0.5, 1],
+    [10, 10.5, 11],
+    [20, 20.5, 21],
+  ]);
+  assert.deepEqual(
+    [data[0].x, data[0].y],
+    [
+      [0, 0.5, 1],
+      [0, 1, 2],
+    ],
+  );
+  const [diverging] = heatmap(
+    [
+      [-1, 0],
+      [0, 3],
+    ],
+    { diverging: true, contours: true },
+  ).data;
+  assert.deepEqual([diverging.zmin, diverging.zmax, diverging.type], [-3, 3, "contour"]);
+  assert.throws(() => heatmap([[1, 2], [3]]), /heatmap: row 1 has 1 values, expected 2/);
+});
+
+test("bars: groups by inner name, absent bars left out, standard errors alongside", () => {
+  const { data } = bars(
+    { eps: { simple: 1, vlb: 2 }, x0: { simple: 3 } },
+    { standardErrors: { eps: { simple: 0.1, vlb: 0.2 }, x0: { simple: 0.3 } } },
+  );
+  assert.deepEqual(
+    data.map(({ name, y }) => [name, y]),
+    [
+      ["simple", [1, 3]],
+      ["vlb", [2, null]],
+    ],
+  );
+  assert.deepEqual((data[0].error_y as { array: number[] }).array, [0.1, 0.3]);
+  assert.deepEqual(bars({ a: 1, b: 2 }).data[0].y, [1, 2]);
+});
+
+/** Pixels of a PNG whose rows have no filter, as `encodePng` writes them. */
+function pixelsOf(source: string): { width: number; at(x: number, y: number): number[] } {
+  const bytes = Buffer.from(source.split(",")[1], "base64");
+  const width = bytes.readUInt32BE(16);
+  const start = bytes.indexOf("IDAT");
+  const rows = inflateSync(bytes.subarray(start + 4, start + 4 + bytes.readUInt32BE(start - 4)));
+  return { width, at: (x, y) => [...rows.subarray(y * (width * 4 + 1) + 1 + 4 * x).subarray(0, 4)] };
+}
+
+test("imageGrid: pixels in their place and colour, enlarged by a whole factor, clipped to the range", () => {
+  const colours = [-1, 0, 1, 5, -1, -1, -1, 1, -1, 0, 0, 0];
+  const { layout } = imageGrid({ shape: [1, 2, 2, 3], data: colours });
+  const { width, at } = pixelsOf(String(layout.images?.[0].source));
+  assert.equal(width, 64);
+  assert.deepEqual(at(0, 0), [0, 128, 255, 255]);
+  assert.deepEqual(at(63, 0), [255, 0, 0, 255]);
+  assert.deepEqual(at(31, 63), [0, 255, 0, 255]);
+  const bytes = imageGrid({ shape: [3, 1, 1, 1], data: Uint8Array.of(0, 100, 255) }, { columns: 2 });
+  const grid = pixelsOf(String(bytes.layout.images?.[0].source));
+  assert.equal(grid.width, 64 + 2 + 64);
+  assert.deepEqual(grid.at(66, 0), [100, 100, 100, 255]);
+  assert.deepEqual(grid.at(64, 0), [255, 255, 255, 255], "the gap is white");
+  assert.deepEqual(grid.at(0, 66), [255, 255, 255, 255], "the third picture, in the second row");
+  assert.throws(() => imageGrid({ shape: [1, 2, 2, 2], data: [] }), /got shape \[1,2,2,2\], expected/);
+  assert.throws(() => imageGrid({ shape: [1, 1, 1, 1], data: [] }), /got 0 values, expected 1×1×1×1/);
+});
+
+test("panels: axes of their own side by side, one legend entry per name, a colour bar beside its panel", () => {
+  const { data, layout } = panels(
+    { left: lines({ a: [1, 2], b: [2, 1] }), right: lines({ a: [3, 4], b: [1, 1] }), map: heatmap([[1, 2]]) },
+    { columns: 3 },
+  );
+  assert.deepEqual(
+    data.map(({ xaxis }) => xaxis),
+    ["x", "x", "x2", "x2", "x3"],
+  );
+  assert.deepEqual(
+    data.slice(0, 4).map(({ showlegend }) => showlegend),
+    [true, true, false, false],
+  );
+  const [first, second] = [layout.xaxis?.domain, layout.xaxis2?.domain] as number[][];
+  assert.ok(first[1] < second[0]);
+  assert.equal(data[4].colorbar?.x, layout.xaxis3?.domain?.[1]);
+  assert.throws(() => panels({}), /panels: got no figures/);
+  assert.throws(
+    () => panels({ two: panels({ a: lines({}), b: lines({}) }) }),
+    /panels: "two" is an image grid/,
+  );
+});
+
+test("animation: frames in order under a slider; the still picture is the shown frame and names it", () => {
+  const frame = (x: number) => scatter([[x, 0]], { range: [-1, 1], title: "x_t" });
+  const figure = animation(
+    [
+      [0, frame(0)],
+      [500, frame(0.5)],
+      [1000, frame(1)],
+    ],
+    { slider: "t", shown: "500" },
+  );
+  assert.deepEqual(
+    figure.frames?.map(({ name }) => name),
+    ["0", "500", "1000"],
+  );
+  assert.deepEqual(figure.data[0].x, [0.5]);
+  assert.equal(figure.layout.sliders?.[0].active, 1);
+  const still = stillOf(figure);
+  assert.equal((still.layout.title as { text: string }).text, "x_t · t = 500");
+  assert.equal(still.layout.sliders, undefined);
+  assertClose(still.layout.height!, frame(0).layout.height!);
+  assert.throws(() => animation({ 1: frame(0) }, { shown: "7" }), /no frame "7", expected one of 1/);
+  assert.throws(
+    () =>
+      animation([
+        [1, frame(0)],
+        [2, lines({})],
+      ]),
+    /frame "1" has 1 traces, expected 0/,
+  );
+  assert.throws(() => animation({}), /no frame/);
+});
+
+test("describe: title, marks, names and axes in one line", () => {
+  const options = { title: "ᾱ<sub>t</sub><br>two schedules", xTitle: "t", yTitle: "ᾱ" };
+  assert.equal(
+    describe(lines({ linear: [1], cosine: [1] }, options)),
+    "[ᾱt · two schedules] lines; linear, cosine; ᾱ against t",
+  );
+});
+
+test("scatter: sets take the colours they are given, in turn", () => {
+  const sets = { a: [[0, 0]], b: [[1, 1]], c: [[2, 2]] };
+  const coloursOf = (options: Parameters<typeof scatter>[1]) =>
+    scatter(sets, options).data.map(({ marker }) => marker?.color);
+  assert.deepEqual(coloursOf({}), [colour(0), colour(1), colour(2)]);
+  assert.deepEqual(coloursOf({ colours: [3] }), [colour(3), colour(3), colour(3)]);
+  assert.deepEqual(coloursOf({ colours: [0, 5] }), [colour(0), colour(5), colour(0)]);
+});

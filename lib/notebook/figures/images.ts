@@ -1,0 +1,118 @@
+/** @file A grid of pictures as one figure: pixels packed into a single PNG, laid under empty axes. Pure. */
+import type { Layout } from "plotly.js";
+import type { Figure } from "../figure";
+import { encodePng } from "../render/png.cjs";
+import { isTensorLike, type TensorLike } from "./numbers";
+import { baseLayout, type FigureOptions } from "./style";
+
+/** Pictures `[n, height, width, channels]`, one channel or three: a tensor, or flat pixels with their shape. */
+export type Images = TensorLike | { readonly shape: readonly number[]; readonly data: ArrayLike<number> };
+
+export interface ImageOptions extends FigureOptions {
+  /** Pictures in a row; by default the squarest grid. */
+  columns?: number;
+  /** The values shown as black and as white; by default 0 and 255 for bytes, -1 and 1 for everything else. */
+  range?: [number, number];
+  /** A title above each column. */
+  columnNames?: readonly string[];
+}
+
+const GAP = 2; // pixels of the enlarged grid between pictures
+const TARGET_CELL = 64; // small pictures are enlarged by a whole factor to about this many pixels
+
+/** A grid of pictures in reading order; values beyond the range are clipped. Throws on other shapes than [n, h, w, 1 or 3]. */
+export function imageGrid(images: Images, options: ImageOptions = {}): Figure {
+  const [count, height, width, channels] = checkedShape(images.shape);
+  const pixels = isTensorLike(images) ? images.dataSync() : images.data;
+  if (pixels.length !== count * height * width * channels)
+    throw new Error(`imageGrid: got ${pixels.length} values, expected ${images.shape.join("×")}.`);
+  const columns = options.columns ?? Math.ceil(Math.sqrt(count));
+  const rows = Math.ceil(count / columns);
+  const factor = Math.max(1, Math.round(TARGET_CELL / Math.max(height, width)));
+  const [cellWidth, cellHeight] = [width * factor + GAP, height * factor + GAP];
+  const [totalWidth, totalHeight] = [columns * cellWidth - GAP, rows * cellHeight - GAP];
+  const rgba = new Uint8ClampedArray(totalWidth * totalHeight * 4).fill(255);
+  const toByte = byteScale(options.range ?? (isBytes(pixels) ? [0, 255] : [-1, 1]));
+  for (let image = 0; image < count; image++) {
+    const left = (image % columns) * cellWidth;
+    const top = Math.floor(image / columns) * cellHeight;
+    for (let y = 0; y < height * factor; y++)
+      for (let x = 0; x < width * factor; x++) {
+        const source =
+          ((image * height + Math.floor(y / factor)) * width + Math.floor(x / factor)) * channels;
+        const target = 4 * ((top + y) * totalWidth + left + x);
+        for (let channel = 0; channel < 3; channel++)
+          rgba[target + channel] = toByte(pixels[source + (channels === 3 ? channel : 0)]);
+      }
+  }
+  const png = encodePng(totalWidth, totalHeight, rgba);
+  return gridFigure(png.toString("base64"), totalWidth, totalHeight, columns, count, options);
+}
+
+function checkedShape(shape: readonly number[]): [number, number, number, number] {
+  if (shape.length !== 4 || (shape[3] !== 1 && shape[3] !== 3) || shape[0] === 0)
+    throw new Error(
+      `imageGrid: got shape [${shape}], expected [n, height, width, channels] with n ≥ 1 and 1 or 3 channels.`,
+    );
+  return shape as unknown as [number, number, number, number];
+}
+
+const isBytes = (pixels: ArrayLike<number>): boolean =>
+  pixels instanceof Uint8Array || pixels instanceof Uint8ClampedArray;
+
+const byteScale =
+  ([black, white]: [number, number]) =>
+  (value: number): number =>
+    Math.round((255 * (value - black)) / (white - black)); // the clamped array clips
+
+function gridFigure(
+  base64: string,
+  width: number,
+  height: number,
+  columns: number,
+  count: number,
+  { columnNames, ...options }: ImageOptions,
+): Figure {
+  const base = baseLayout(options);
+  const scale = Math.min(1.5, Math.max(1, 640 / width));
+  const margin = { l: 12, r: 12, t: (options.title ? 56 : 12) + (columnNames ? 24 : 0), b: 12 };
+  const bare = { visible: false, range: [0, 1], fixedrange: true };
+  const layout: Partial<Layout> = {
+    ...base,
+    width: options.width ?? Math.round(width * scale) + 24,
+    height: options.height ?? Math.round(height * scale) + margin.t + margin.b,
+    margin,
+    xaxis: bare,
+    yaxis: bare,
+    images: [
+      {
+        source: `data:image/png;base64,${base64}`,
+        xref: "paper",
+        yref: "paper",
+        x: 0,
+        y: 1,
+        sizex: 1,
+        sizey: 1,
+        sizing: "contain",
+        layer: "below",
+      },
+    ],
+    annotations: columnNames?.map((text, index) => ({
+      text,
+      x: (index + 0.5) / columns,
+      y: 1,
+      xref: "paper",
+      yref: "paper",
+      yanchor: "bottom",
+      showarrow: false,
+    })),
+  };
+  if (!columnNames) delete layout.annotations;
+  // Without a trace Plotly draws default axes; this one is invisible and carries the count into the description.
+  return {
+    data: [
+      { type: "scatter", mode: "markers", name: `${count} images`, x: [null], y: [null], hoverinfo: "skip" },
+    ],
+    layout,
+  };
+}
