@@ -1,0 +1,160 @@
+/** @file Every lesson, executed from top to bottom in the real kernel with the tests' small budgets. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { describe, test } from "node:test";
+import { noJupyter } from "../../lib/kernel/testing/kernel";
+import { executeLesson, findLessons, findSolutions } from "../lesson";
+
+interface Output {
+  output_type: string;
+  name?: string;
+  text?: string | string[];
+  data?: Record<string, unknown>;
+  ename?: string;
+  evalue?: string;
+}
+interface Cell {
+  cell_type: string;
+  execution_count: number | null;
+  outputs: Output[];
+}
+
+/** A number that a lesson prints: the pattern's first group, and what it must be, known from elsewhere. */
+interface Expected {
+  what: string;
+  pattern: RegExp;
+  value: number;
+  within: number;
+}
+
+const EXPECTED: Record<string, Expected[]> = {
+  "01-forward-process": [
+    {
+      what: "t with ᾱ_t < ½ (product of 1 − β_t)",
+      pattern: /falls below ½ at t = (\d+)/,
+      value: 260,
+      within: 0,
+    },
+    { what: "SNR_1 = (1 − β_1) / β_1", pattern: /SNR_1 = ([\d.]+)/, value: 9999, within: 0.5 },
+    {
+      what: "L_T of the linear schedule, bits",
+      pattern: /the library\s+([\d.e-]+) bits/,
+      value: 2.911e-5,
+      within: 1e-8,
+    },
+    {
+      what: "ᾱ_T with β not rescaled, T = 200",
+      pattern: /ᾱ_T = ([\d.]+) with β unchanged/,
+      value: 0.132,
+      within: 5e-4,
+    },
+  ],
+  "02-the-bound-term-by-term": [
+    {
+      what: "Var(x_1 | x_2) of N(0, 1) data, which is β_2",
+      pattern: /Var\(x_1 \| x_2\) = ([\d.e-]+)/,
+      value: 1.1992e-4,
+      within: 5e-6,
+    },
+    {
+      what: "what β̃ loses on N(0.5, 0.25), summed over steps (G03)",
+      pattern: /right sides: [\d.]+ and ([\d.]+)/,
+      value: 1.2957223289490738 - 0.7257913526447274,
+      within: 1e-9,
+    },
+    {
+      what: "steps that hold half of Σ ½ ln((1 − ᾱ_t)/(1 − ᾱ_{t−1}))",
+      pattern: /50 % of Σ L_\{t−1\} lies in t = 2 … (\d+)/,
+      value: 28,
+      within: 0,
+    },
+  ],
+  "03-one-sample-instead-of-two": [
+    { what: "the factor's formula", pattern: /formula ([\d.]+), measured/, value: 1156.07, within: 0.005 },
+    { what: "the factor, measured", pattern: /, measured (\d+)/, value: 1156.07, within: 40 },
+    {
+      what: "spread of one uniform draw of t (V02)",
+      pattern: /standard deviation of one uniform draw ([\d.]+)/,
+      value: 19.214876,
+      within: 5e-4,
+    },
+  ],
+  "04-three-parameterizations": [
+    {
+      what: "one p_θ from four networks",
+      pattern: /largest relative difference at t = 400: ([\d.e-]+)/,
+      value: 0,
+      within: 1e-12,
+    },
+  ],
+  "08-score-difference-flow": [
+    {
+      what: "the flow's mean at τ = 2: −1 + 4·exp(−2/2.25)",
+      pattern: /mean ([\d.]+) \(target −1\)/,
+      value: -1 + 4 * Math.exp(-2 / 2.25),
+      within: 5e-4,
+    },
+    {
+      what: "−1/2 + (1 − 2)/1.25 by denoisers",
+      pattern: /(-[\d.]+) by denoisers/,
+      value: -1.3,
+      within: 1e-6,
+    },
+  ],
+};
+
+const textOf = ({ text = "" }: Output) => (Array.isArray(text) ? text.join("") : text);
+
+function checkFigures(cells: Cell[]): void {
+  const bundles = cells.flatMap(({ outputs }) => outputs).flatMap(({ data }) => (data ? [data] : []));
+  const figures = bundles.filter((data) => "application/vnd.plotly.v1+json" in data);
+  assert.ok(figures.length > 0, "no figure");
+  for (const data of figures) {
+    const { data: traces } = data["application/vnd.plotly.v1+json"] as { data: unknown[] };
+    assert.ok(traces.length > 0, "a figure without traces");
+    const png = Buffer.from(String(data["image/png"]), "base64");
+    assert.equal(
+      png.subarray(1, 4).toString(),
+      "PNG",
+      `the figure ${data["text/plain"]} has no PNG beside it`,
+    );
+    assert.ok(png.length > 1000, "a PNG so small that it is blank");
+  }
+}
+
+function checkNumbers(name: string, printed: string): void {
+  for (const { what, pattern, value, within } of EXPECTED[name] ?? []) {
+    const got = Number(pattern.exec(printed)?.[1]);
+    assert.ok(Math.abs(got - value) <= within, `${what}: got ${got}, expected ${value} within ${within}`);
+  }
+  for (const [, errors] of printed.matchAll(/off by (-?[\d.]+) standard errors/g))
+    assert.ok(Math.abs(Number(errors)) < 5, `a Monte Carlo estimate is off by ${errors} standard errors`);
+  assert.doesNotMatch(printed, /\bNaN\b/);
+}
+
+describe("lessons", { skip: noJupyter(), timeout: 3_600_000 }, () => {
+  for (const source of findLessons()) {
+    const name = basename(source, ".ipynb");
+    test(`${name} runs, and shows what it should`, async () => {
+      const { path, problems } = await executeLesson(source, { fast: true });
+      assert.deepEqual(problems, []);
+      const notebook = JSON.parse(readFileSync(path, "utf8"));
+      const cells: Cell[] = notebook.cells.filter((cell: Cell) => cell.cell_type === "code");
+      for (const cell of cells) assert.notEqual(cell.execution_count, null, "a cell was not run");
+      checkFigures(cells);
+      checkNumbers(name, cells.flatMap(({ outputs }) => outputs.map(textOf)).join("\n"));
+    });
+  }
+});
+
+describe("solutions", { skip: noJupyter(), timeout: 3_600_000 }, () => {
+  for (const source of findSolutions())
+    test(`${basename(source, ".ipynb")}: every check passes`, async () => {
+      const { path, problems } = await executeLesson(source, { fast: true });
+      assert.deepEqual(problems, []);
+      const shown = readFileSync(path, "utf8");
+      assert.match(shown, /✓/);
+      assert.doesNotMatch(shown, /✗/);
+    });
+});
