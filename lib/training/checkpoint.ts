@@ -18,7 +18,7 @@ import {
 import { dirname } from "node:path";
 import { tf } from "../tensor";
 import { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
-import type { Trainer } from "./trainer";
+import type { Resumable } from "./trainer";
 
 /** A moment of a training run. With the seed, which `config` holds, `step` is all the state of its random numbers. */
 export interface Checkpoint {
@@ -115,7 +115,7 @@ function checkFinite(start: string, tensors: Record<string, ArrayEntry>): void {
 }
 
 /** The run as it is now, between two steps; `config` is what builds it again. */
-export function checkpointOf(training: Trainer, config: unknown): Checkpoint {
+export function checkpointOf(training: Resumable, config: unknown): Checkpoint {
   const entries = Object.entries(training.tensors()).map(([name, variable]) => {
     const entry: ArrayEntry = { shape: [...variable.shape], data: new Float32Array(variable.dataSync()) };
     return [name, entry] as const;
@@ -124,7 +124,7 @@ export function checkpointOf(training: Trainer, config: unknown): Checkpoint {
 }
 
 /** Takes a run to where the checkpoint was taken. Throws, leaving it as it was, on the checkpoint of another net. */
-export function resume(training: Trainer, { step, tensors }: Checkpoint): void {
+export function resume(training: Resumable, { step, tensors }: Checkpoint): void {
   const own = training.tensors();
   const unknown = Object.keys(tensors).find((name) => !own[name]);
   if (unknown) throw new Error(`resume: the net has no "${unknown}". This is the checkpoint of another net.`);

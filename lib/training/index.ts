@@ -12,8 +12,10 @@ export * from "./comparison";
 export { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
 export {
   type DataSource,
+  type Resumable,
   type RunOptions,
   run,
+  type Stepping,
   type Trainer,
   type TrainerOptions,
   type TrainingProgress,

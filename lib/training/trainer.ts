@@ -69,6 +69,12 @@ export interface Trainer {
   dispose(): void;
 }
 
+/** What a checkpoint holds and gives back, of this trainer or of another. */
+export type Resumable = Pick<Trainer, "done" | "tensors" | "restore">;
+
+/** What `run` runs. */
+export type Stepping = Pick<Trainer, "done" | "step" | "batchSize">;
+
 /** A trainer at step 0. Throws on options out of range. The caller disposes it, and the net. */
 export function trainer(options: TrainerOptions): Trainer {
   const { net, schedule, data, seed = 0, batchSize = 256 } = options;
@@ -144,7 +150,7 @@ const dataSeed = (seed: number) => 2 * seed;
 const noiseSeed = (seed: number) => 2 * seed + 1;
 
 /** The learning rate at a step: rate·(1 + cos(π step/steps))/2, 0 after `steps`. */
-const cosineRate = (rate: number, step: tf.Scalar, steps: number): tf.Tensor =>
+export const cosineRate = (rate: number, step: tf.Scalar, steps: number): tf.Tensor =>
   tf
     .minimum(step.toFloat().div(steps), 1)
     .mul(Math.PI)
@@ -152,7 +158,10 @@ const cosineRate = (rate: number, step: tf.Scalar, steps: number): tf.Tensor =>
     .add(1)
     .mul(rate / 2);
 
-function prefixed(prefix: string, variables: Record<string, tf.Variable>): Record<string, tf.Variable> {
+export function prefixed(
+  prefix: string,
+  variables: Record<string, tf.Variable>,
+): Record<string, tf.Variable> {
   return Object.fromEntries(Object.entries(variables).map(([name, variable]) => [prefix + name, variable]));
 }
 
@@ -166,7 +175,7 @@ function swap(a: Record<string, tf.Variable>, b: Record<string, tf.Variable>): v
   });
 }
 
-function assignAll(variables: Record<string, tf.Variable>, values: Record<string, tf.Tensor>): void {
+export function assignAll(variables: Record<string, tf.Variable>, values: Record<string, tf.Tensor>): void {
   for (const [name, variable] of Object.entries(variables)) {
     const value = values[name];
     if (!value) throw new Error(`restore: "${name}" is missing. This is the checkpoint of another net.`);
@@ -200,7 +209,7 @@ export interface RunOptions {
  * heard. Throws when the loss is no longer a number, naming the step; the trainer is then of no more use.
  */
 export async function* run(
-  training: Trainer,
+  training: Stepping,
   { until, signal }: RunOptions,
 ): AsyncGenerator<TrainingProgress> {
   const started = performance.now();
