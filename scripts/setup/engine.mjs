@@ -49,6 +49,8 @@ const HEADERS = [
   "tsl/",
   "absl/",
   "Eigen/",
+  "google/protobuf/",
+  "ml_dtypes/",
 ];
 
 const COMPILE_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-DNAPI_VERSION=8"];
