@@ -73,6 +73,38 @@ test("DDIM at η = 1 is ancestral sampling with β̃, on any steps; at η = 0 it
   assert.ok(ddimPlan(schedule).every(({ sigmaStd }) => sigmaStd === 0));
 });
 
+/** x_s of one transition, from x_t, the noise predicted in it, and z. */
+function stepFrom(step: Plan[number], [xt, eps, z]: number[]): number {
+  const { sqrtAlphaBar, sqrtOneMinusAlphaBar } = schedule;
+  const x0Hat = (xt - sqrtOneMinusAlphaBar[step.t] * eps) / sqrtAlphaBar[step.t];
+  return step.x0Coef * x0Hat + step.xtCoef * xt + step.sigmaStd * z;
+}
+
+test("Algorithm 2's printed line is a step of the ancestral plan, at every t", () => {
+  const [xt, eps, z] = [0.7, -1.3, 0.4];
+  for (const step of ancestralPlan(schedule, { variance: "beta" })) {
+    const beta = schedule.betaVar[step.t];
+    const mean = (xt - (beta / Math.sqrt(schedule.oneMinusAlphaBar[step.t])) * eps) / Math.sqrt(1 - beta);
+    const printed = mean + (step.t > 1 ? Math.sqrt(beta) * z : 0);
+    assertClose(stepFrom(step, [xt, eps, z]), printed, { rel: 1e-11, abs: 1e-12, what: `t = ${step.t}` });
+  }
+});
+
+test("DDIM's printed line is a step of its plan, for any strides and any η", () => {
+  const [xt, eps, z] = [0.7, -1.3, 0.4];
+  const { alphaBar } = schedule;
+  for (const eta of [0, 0.4, 1])
+    for (const steps of [evenSteps(50, 50), evenSteps(50, 7), [2, 50]])
+      for (const step of ddimPlan(schedule, { eta, steps })) {
+        const [here, there] = [alphaBar[step.t], alphaBar[step.s]];
+        const sigma2 = eta ** 2 * ((1 - there) / (1 - here)) * (1 - here / there); // Song et al. 2021, eq. 16
+        const x0Hat = (xt - Math.sqrt(1 - here) * eps) / Math.sqrt(here);
+        const printed =
+          Math.sqrt(there) * x0Hat + Math.sqrt(1 - there - sigma2) * eps + Math.sqrt(sigma2) * z;
+        assertClose(stepFrom(step, [xt, eps, z]), printed, { rel: 1e-9, abs: 1e-9, what: `t = ${step.t}` });
+      }
+});
+
 test("DDIM keeps q's marginals for every η: a point x0 stays √ᾱ_s x0 with variance 1 − ᾱ_s", () => {
   for (const eta of [0, 0.3, 1])
     for (const { t, s, x0Coef, xtCoef, sigmaStd } of ddimPlan(schedule, { eta, steps: [1, 9, 30, 50] })) {
