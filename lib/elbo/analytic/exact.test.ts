@@ -4,19 +4,23 @@ import {
   ancestralPlan,
   cosineSchedule,
   linearSchedule,
+  PARAMETERIZATIONS,
+  type Parameterization,
   posteriorTables,
+  type Schedule,
   sample,
   scheduleFromBetas,
   VARIANCES,
   type Variance,
 } from "../../diffusion";
-import { rng } from "../../tensor";
+import { rng, tf } from "../../tensor";
 import { assertAllClose, assertClose, numbersFrom, oracle } from "../../testing";
+import { evaluateBound } from "../bound";
 import { entropy1d, kl1d } from "../gaussian";
 import { estimate } from "../statistics";
 import { dataSet, gaussian, mixture } from "./distribution";
-import { exactBound, exactRateDistortion, modelMoments } from "./exact";
-import { minimumLoss, minimumSimpleLoss, optimalPredict } from "./optimal";
+import { affineBound, exactBound, exactRateDistortion, modelMoments } from "./exact";
+import { minimumLoss, minimumSimpleLoss, optimal, optimalPredict } from "./optimal";
 
 const schedule = linearSchedule();
 const sum = (values: ArrayLike<number>) => Array.from(values).reduce((total, value) => total + value, 0);
@@ -326,4 +330,90 @@ test("sampling from the optimal network gives the model's own mean and variance,
         assertClose(spread, want[axis], { abs: 4 * want[axis] * Math.sqrt(2 / count), what: variance });
       });
     }
+});
+
+/** The optimal network of N(0.5, 0.6²) as tables, with its output changed: `scale` and `shift` times 1 + slip(t). */
+function slipped(kind: Parameterization, any: Schedule, slip: (t: number) => number) {
+  const predict = optimal(gaussian({ mean: 0.5, std: 0.6 }), any, kind);
+  const table = (at: (t: number) => number) =>
+    Float64Array.from({ length: any.numSteps + 1 }, (_, t) => (t === 0 ? 0 : at(t) * (1 + slip(t))));
+  const shift = table((t) => predict(0, t)[0]);
+  return { parameterization: kind, shift, scale: table((t) => predict(1, t)[0] - predict(0, t)[0]) };
+}
+
+test("affine networks: without a slip the optimal network, with any slip bound ≥ NLL ≥ entropy", () => {
+  const random = numbersFrom(7);
+  const data = gaussian({ mean: 0.5, std: 0.6 });
+  for (const any of [schedule, cosineSchedule({ numSteps: 9 }), scheduleFromBetas([0.02, 0.3, 0.7, 0.98])])
+    for (const variance of VARIANCES)
+      for (const kind of PARAMETERIZATIONS) {
+        const best = exactBound(data, any, variance);
+        const same = affineBound(
+          data,
+          any,
+          variance,
+          slipped(kind, any, () => 0),
+        );
+        for (const name of ["L_0", "total", "nll", "entropy", "bitsPerDim"] as const)
+          assertClose(same[name] as number, best[name] as number, { rel: 1e-10, what: `${kind} ${name}` });
+        const worse = affineBound(
+          data,
+          any,
+          variance,
+          slipped(kind, any, () => 0.02 * random() - 0.01),
+        );
+        const nll = worse.nll as number;
+        assert.ok(worse.total > best.total && worse.total >= nll && nll >= worse.entropy, kind);
+      }
+});
+
+test("an affine network's NLL is that of its chain, by quadrature over every x_{t−1} given x_t", () => {
+  const short = scheduleFromBetas([0.05, 0.3, 0.6, 0.9], { allowPriorMismatch: true });
+  const data = gaussian({ mean: 0.5, std: 0.6 });
+  const grid = Array.from({ length: 1201 }, (_, i) => -9 + (18 * i) / 1200);
+  const h = grid[1] - grid[0];
+  const normal = (x: number, mean: number, variance: number) =>
+    Math.exp(-((x - mean) ** 2) / (2 * variance)) / Math.sqrt(2 * Math.PI * variance);
+  const { scale, shift } = slipped("mean", short, (t) => 0.03 * t);
+  let density = grid.map((x) => normal(x, 0, 1));
+  for (let t = 4; t >= 1; t--)
+    density = grid.map((to) =>
+      sum(grid.map((x, i) => h * density[i] * normal(to, scale[t] * x + shift[t], short.betaVar[t]))),
+    );
+  const nll = -sum(grid.map((x, i) => h * normal(x, 0.5, 0.36) * Math.log(density[i])));
+  const got = affineBound(data, short, "beta", { parameterization: "mean", scale, shift });
+  assertClose(got.nll as number, nll, { rel: 1e-9 });
+});
+
+test("an affine network's bound is evaluateBound's, within 4 standard errors", async () => {
+  const short = cosineSchedule({ numSteps: 12 });
+  const prediction = slipped("eps", short, (t) => 0.3 - 0.04 * t);
+  const exact = affineBound(gaussian({ mean: 0.5, std: 0.6 }), short, "betaTilde", prediction);
+  const { scale, shift } = prediction;
+  const at = (table: Float64Array, t: tf.Tensor1D) => tf.gather(tf.tensor1d([...table]), t).expandDims(1);
+  const model = {
+    schedule: short,
+    parameterization: "eps",
+    variance: "betaTilde",
+    predict: (xt: tf.Tensor, t: tf.Tensor1D) => xt.mul(at(scale, t)).add(at(shift, t)),
+  } as const;
+  const x0 = rng(31).normal([20000, 1]).mul(0.6).add(0.5);
+  const got = await evaluateBound(model, x0, { rng: rng(32) });
+  assertClose(got.total, exact.total, { abs: 4 * got.standardError, what: "total" });
+  got.L_t.forEach((term, i) => {
+    assertClose(term, exact.L_t[i], { abs: 4 * got.L_tStandardError[i], what: `L_${i + 1}` });
+  });
+});
+
+test("affineBound is for Gaussian data in one dimension, with a table entry for each t", () => {
+  const two = gaussian({ mean: [0, 0], std: 1 });
+  const ones = { parameterization: "eps", scale: new Float64Array(4), shift: new Float64Array(4) } as const;
+  assert.throws(
+    () => affineBound(two, schedule, "beta", ones),
+    /affineBound: the data is a gaussian in 2 dimensions, expected a Gaussian in one\. Use evaluateBound\./,
+  );
+  assert.throws(
+    () => affineBound(gaussian({ mean: 0, std: 1 }), schedule, "beta", ones),
+    /affineBound: scale and shift have lengths 4 and 4, expected 1001 \(entry 0 a dummy\)/,
+  );
 });

@@ -1,5 +1,13 @@
-/** @file The exact bound of the optimal network for known data, beside the data's entropy and, for Gaussians, the model's own NLL. */
-import { posteriorTables, type Schedule, sigma2, type Variance } from "../../diffusion";
+/** @file The exact bound of the optimal network for known data, beside the data's entropy and, for Gaussians, the model's own NLL; the same for any affine network. */
+import {
+  conversion,
+  type Parameterization,
+  posteriorTables,
+  type Schedule,
+  sigma2,
+  type Variance,
+} from "../../diffusion";
+import { tableOver } from "../../diffusion/schedule";
 import { type RateDistortion, rates } from "../coding";
 import { varianceKl } from "../gaussian";
 import { varianceCost } from "../terms";
@@ -106,12 +114,13 @@ export function modelMoments(
 /** −E ln p_θ(x_0) of the optimal network on Gaussian data, nats per dimension. */
 function modelNll(distribution: Distribution, schedule: Schedule, variance: Variance): number {
   const { component, centres, means, variances } = throughModel(distribution, schedule, variance);
-  const perAxis = variances.map((V, i) => {
-    return (
-      0.5 * Math.log(2 * Math.PI * V) + ((centres[i] - means[i]) ** 2 + component.variances[i]) / (2 * V)
-    );
-  });
+  const perAxis = variances.map((V, i) => crossEntropy(centres[i], component.variances[i], means[i], V));
   return perAxis.reduce((sum, value) => sum + value, 0) / perAxis.length;
+}
+
+/** −E ln N(x; M, V) for x of this mean and variance. */
+function crossEntropy(mean: number, variance: number, M: number, V: number): number {
+  return 0.5 * Math.log(2 * Math.PI * V) + ((mean - M) ** 2 + variance) / (2 * V);
 }
 
 /** p_θ(x_0)'s means and variances along the data's axes, with the data's own centres there. */
@@ -125,29 +134,98 @@ function throughModel(distribution: Distribution, schedule: Schedule, variance: 
     component,
     component.mean.map(() => 0),
   ).map((u) => -u);
+  const noise = sigma2(schedule, variance);
   const walks = component.variances.map((s2, i) =>
-    throughAxis(centres[i], s2, schedule, sigma2(schedule, variance)),
+    throughChain(optimalMean(centres[i], s2, schedule), noise),
   );
   return { component, centres, means: walks.map(({ M }) => M), variances: walks.map(({ V }) => V) };
 }
 
-/** (M, V) ← (A_t M + B_t, A_t² V + σ_t²) from (0, 1), with x*_0 = m + k_t (x_t − √ᾱ_t m). */
-function throughAxis(
-  m: number,
-  s2: number,
-  schedule: Schedule,
-  noise: Float64Array,
-): { M: number; V: number } {
+/** What an affine network returns at t = 1…T for one number: scale_t · x_t + shift_t. Float64 tables with a dummy entry 0. */
+export interface AffinePrediction {
+  readonly scale: Float64Array;
+  readonly shift: Float64Array;
+}
+
+/** E[x_{t−1} | x_t] for N(m, s2) data: μ̃ at x*_0 = m + k_t (x_t − √ᾱ_t m). */
+function optimalMean(m: number, s2: number, schedule: Schedule): AffinePrediction {
+  const { numSteps, sqrtAlphaBar, alphaBar, oneMinusAlphaBar } = schedule;
   const { c0, ct } = posteriorTables(schedule);
+  const k = (t: number) => (sqrtAlphaBar[t] * s2) / (alphaBar[t] * s2 + oneMinusAlphaBar[t]);
+  return {
+    scale: tableOver(numSteps, 0, (t) => ct[t] + c0[t] * k(t)),
+    shift: tableOver(numSteps, 0, (t) => c0[t] * m * (1 - k(t) * sqrtAlphaBar[t])),
+  };
+}
+
+/** p_θ(x_0)'s mean and variance where each μ_θ is affine: (M, V) ← (A_t M + B_t, A_t² V + σ_t²) from (0, 1). */
+function throughChain({ scale, shift }: AffinePrediction, noise: Float64Array): { M: number; V: number } {
   let [M, V] = [0, 1];
-  for (let t = schedule.numSteps; t >= 1; t--) {
-    const signal = schedule.sqrtAlphaBar[t];
-    const k = (signal * s2) / (schedule.alphaBar[t] * s2 + schedule.oneMinusAlphaBar[t]);
-    const A = ct[t] + c0[t] * k;
-    M = A * M + c0[t] * m * (1 - k * signal);
-    V = A * A * V + noise[t];
+  for (let t = scale.length - 1; t >= 1; t--) {
+    M = scale[t] * M + shift[t];
+    V = scale[t] ** 2 * V + noise[t];
   }
   return { M, V };
+}
+
+/**
+ * The exact bound and NLL of a network that is affine in x_t, on one-dimensional Gaussian data: p_θ(x_0) is a Gaussian,
+ * and each term exceeds the optimal network's by E(μ* − μ_θ)²/(2σ_t²). Throws for other data or tables of another length.
+ */
+export function affineBound(
+  distribution: Distribution,
+  schedule: Schedule,
+  variance: Variance,
+  prediction: AffinePrediction & { parameterization: Parameterization },
+): ExactBound {
+  const { m, s2 } = oneGaussian(distribution);
+  const mean = affineMean(schedule, prediction);
+  const noise = sigma2(schedule, variance);
+  const best = exactBound(distribution, schedule, variance);
+  const wanted = optimalMean(m, s2, schedule);
+  const excess = tableOver(schedule.numSteps, 0, (t) => {
+    const slope = mean.scale[t] - wanted.scale[t];
+    const atCentre = slope * schedule.sqrtAlphaBar[t] * m + mean.shift[t] - wanted.shift[t];
+    const spread = schedule.alphaBar[t] * s2 + schedule.oneMinusAlphaBar[t];
+    return (slope ** 2 * spread + atCentre ** 2) / (2 * noise[t]);
+  });
+  const total = best.total + excess.reduce((sum, value) => sum + value, 0);
+  const { M, V } = throughChain(mean, noise);
+  return {
+    ...best,
+    L_t: best.L_t.map((term, i) => term + excess[i + 2]),
+    L_0: best.L_0 + excess[1],
+    total,
+    nll: crossEntropy(m, s2, M, V),
+    bitsPerDim: natsToBits(total),
+  };
+}
+
+/** Mean and variance of one-dimensional Gaussian data. */
+function oneGaussian({ kind, dims, components }: Distribution): { m: number; s2: number } {
+  if (kind !== "gaussian" || dims !== 1)
+    throw new Error(
+      `affineBound: the data is a ${kind} in ${dims} dimensions, expected a Gaussian in one. Use evaluateBound.`,
+    );
+  const [{ mean, variances }] = components;
+  return { m: mean[0], s2: variances[0] };
+}
+
+/** The affine prediction as one of the mean. */
+function affineMean(
+  schedule: Schedule,
+  { parameterization, scale, shift }: AffinePrediction & { parameterization: Parameterization },
+): AffinePrediction {
+  const entries = schedule.numSteps + 1;
+  if (scale.length !== entries || shift.length !== entries)
+    throw new Error(
+      `affineBound: scale and shift have lengths ${scale.length} and ${shift.length}, expected ${entries} (entry 0 a dummy).`,
+    );
+  const toMean = conversion(schedule, parameterization, "mean");
+  return {
+    scale: scale.map((value, t) => toMean.scale[t] * value + toMean.shift[t]),
+    shift: shift.map((value, t) => toMean.scale[t] * value),
+  };
 }
 
 /** The exact rate and distortion of progressive coding with the optimal network. */
