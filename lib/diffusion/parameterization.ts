@@ -16,7 +16,7 @@ export type Parameterization = (typeof PARAMETERIZATIONS)[number];
 
 /**
  * A network as the diffusion code sees it: x_t [B, …] and t int32 [B] → prediction [B, …]. Samplers and bounds call it
- * hundreds of times with the same shapes: `compile(net.apply)` is one, and faster.
+ * hundreds of times with the same shapes: `compile((xt, t) => net.apply(xt, t))` is one, and faster.
  */
 export type Predict = (xt: tf.Tensor, t: tf.Tensor1D) => tf.Tensor;
 

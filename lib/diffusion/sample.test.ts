@@ -12,6 +12,7 @@ import {
   mixNoised,
   type Plan,
   posteriorTables,
+  predictX0,
   sample,
   sampleFrom,
   sampleStream,
@@ -250,4 +251,45 @@ test("errors name what is wrong", async () => {
   const end = await sampleFrom(model, start, { rng: random });
   assert.ok(start.isDisposed);
   end.dispose();
+});
+
+test("a walk's compiled transitions are takeStep's, also for a network that closes over another number later", async () => {
+  let scale = 0.5;
+  const scaled: Model = { ...model, predict: (xt) => xt.mul(scale) };
+  const plan = ancestralPlan(schedule, { steps: evenSteps(50, 12) });
+  const start = rng(3).normal([6, 2]);
+  for (const next of [0.5, 0.9]) {
+    scale = next;
+    const source = rng(4);
+    let want = start.clone();
+    for (const step of plan) {
+      const t = tf.fill([6], step.t, "int32") as tf.Tensor1D;
+      const x0Hat = predictX0(scaled, want, t, { clip: [-1, 1] });
+      want = takeStep(step, x0Hat, want, step.sigmaStd > 0 ? source.normal([6, 2]) : undefined);
+    }
+    const got = await sampleFrom(scaled, start.clone(), { rng: rng(4), plan, clip: [-1, 1] });
+    assertAllClose(got.dataSync(), want.dataSync(), { rel: 1e-5, abs: 1e-6 });
+  }
+});
+
+test("a network that reads values back is walked op by op, and its own error comes out", async () => {
+  const reading: Model = {
+    ...model,
+    predict: (xt, t) =>
+      tf.tensor(
+        Array.from(xt.dataSync(), (x) => x * (t.dataSync()[0] / 50)),
+        xt.shape,
+      ),
+  };
+  const want = await sample(
+    { ...model, predict: (xt, t) => xt.mul(t.toFloat().div(50).expandDims(1)) },
+    [4, 2],
+    {
+      rng: rng(5),
+    },
+  );
+  const got = await sample(reading, [4, 2], { rng: rng(5) });
+  assertAllClose(got.dataSync(), want.dataSync(), { rel: 1e-5, abs: 1e-6 });
+  const broken: Model = { ...model, predict: (xt) => xt.matMul(tf.zeros([3, 3])) };
+  await assert.rejects(sample(broken, [4, 2], { rng: rng(5) }), /\[4,2\].*\[3,3\]/s);
 });

@@ -1,5 +1,5 @@
 /** @file Sampling: one stepping core that walks a plan, as a stream of plain arrays or straight to the final tensor. */
-import { type Rng, tf } from "../tensor";
+import { compile, type Rng, tf } from "../tensor";
 import { qSample } from "./forward";
 import { ancestralPlan, type Plan, type Transition } from "./plan";
 import { type Clip, type Model, predictX0 } from "./reverse";
@@ -33,10 +33,18 @@ export function takeStep(step: Transition, x0Hat: tf.Tensor, xt: tf.Tensor, z?: 
     throw new Error(
       `takeStep: the step ${step.t} → ${step.s} adds noise, but z is missing. Pass rng.normal(xt.shape).`,
     );
-  return tf.tidy(() => {
-    const mean = x0Hat.mul(step.x0Coef).add(xt.mul(step.xtCoef));
-    return z && step.sigmaStd > 0 ? mean.add(z.mul(step.sigmaStd)) : mean;
-  });
+  return tf.tidy(() => combine(step, x0Hat, xt, step.sigmaStd > 0 ? z : undefined));
+}
+
+/** As `takeStep`, for coefficients that may be tensors. */
+function combine(
+  { x0Coef, xtCoef, sigmaStd }: Record<"x0Coef" | "xtCoef" | "sigmaStd", number | tf.Tensor>,
+  x0Hat: tf.Tensor,
+  xt: tf.Tensor,
+  z?: tf.Tensor,
+): tf.Tensor {
+  const mean = x0Hat.mul(x0Coef).add(xt.mul(xtCoef));
+  return z ? mean.add(z.mul(sigmaStd)) : mean;
 }
 
 /** Draws `shape` = [B, …] samples of the model (Ho et al. 2020, Algorithm 2, or any plan). The caller disposes the result. */
@@ -134,27 +142,67 @@ interface Moment {
   x0Hat: tf.Tensor;
 }
 
+/** x̂_0 at x_t, and x_s. */
+interface Taken {
+  x0Hat: tf.Tensor;
+  xs: tf.Tensor;
+}
+
+/** A walk of fewer transitions is over before compiling one has paid. */
+const WORTH_COMPILING = 8;
+
+/**
+ * A plan's transitions from x_t and, where it adds noise, z, as one compiled function whose coefficients come in as
+ * tensors. It lasts for one walk, so that nothing a network closes over is frozen for longer. A network that cannot be
+ * recorded (it reads values back, as an exact one may) runs op by op.
+ */
+function transitionsOf(model: Model, plan: Plan, clip?: Clip) {
+  const take = (xt: tf.Tensor, t: tf.Tensor1D, coefs: tf.Tensor1D, noise: tf.Tensor[]) => {
+    const x0Hat = predictX0(model, xt, t.tile([xt.shape[0]]), { clip });
+    const [x0Coef, xtCoef, sigmaStd] = tf.unstack(coefs);
+    return { x0Hat, xs: combine({ x0Coef, xtCoef, sigmaStd }, x0Hat, xt, noise[0]) };
+  };
+  const plain: typeof take = (...inputs) => tf.tidy(() => take(...inputs));
+  let run: typeof take = plan.length < WORTH_COMPILING ? plain : compile(take, { name: "transition" });
+  return (xt: tf.Tensor, { t, x0Coef, xtCoef, sigmaStd }: Transition, z?: tf.Tensor): Taken => {
+    const inputs = [tf.tensor1d([t], "int32"), tf.tensor1d([x0Coef, xtCoef, sigmaStd])] as const;
+    const noise = z ? [z] : [];
+    try {
+      return run(xt, ...inputs, noise);
+    } catch (error) {
+      if (run === plain) throw error;
+      run = plain;
+      return run(xt, ...inputs, noise);
+    } finally {
+      tf.dispose([...inputs]);
+    }
+  };
+}
+
 async function* walk(model: Model, start: tf.Tensor, options: SampleOptions): AsyncGenerator<Moment> {
   const { rng, clip, onProgress } = options;
   const plan = options.plan ?? ancestralPlan(model.schedule, { variance: model.variance });
+  const take = transitionsOf(model, plan, clip);
   let xt = start;
-  let x0Hat: tf.Tensor | undefined;
+  let taken: Taken | undefined;
   try {
     for (const [done, step] of plan.entries()) {
-      x0Hat = tf.tidy(() =>
-        predictX0(model, xt, tf.fill([xt.shape[0]], step.t, "int32") as tf.Tensor1D, { clip }),
-      );
-      yield { t: step.t, xt, x0Hat };
-      const [from, hat] = [xt, x0Hat];
-      xt = tf.tidy(() => takeStep(step, hat, from, step.sigmaStd > 0 ? rng.normal(from.shape) : undefined));
-      tf.dispose([from, hat]);
-      x0Hat = undefined;
+      const z = step.sigmaStd > 0 ? rng.normal(xt.shape) : undefined;
+      try {
+        taken = take(xt, step, z);
+      } finally {
+        z?.dispose();
+      }
+      yield { t: step.t, xt, x0Hat: taken.x0Hat };
+      tf.dispose([xt, taken.x0Hat]);
+      xt = taken.xs;
+      taken = undefined;
       await tf.nextFrame();
       onProgress?.(done + 1, plan.length);
     }
     yield { t: 0, xt, x0Hat: xt };
   } finally {
-    tf.dispose([xt, ...(x0Hat ? [x0Hat] : [])]);
+    tf.dispose([xt, ...(taken ? [taken.x0Hat, taken.xs] : [])]);
   }
 }
 

@@ -6,14 +6,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import {
-  linearSchedule,
-  type Model,
-  type Plan,
-  predictX0,
-  qSample,
-  type Transition,
-} from "../../lib/diffusion";
+import { linearSchedule, type Model, type Plan, qSample, sample } from "../../lib/diffusion";
 import { createNet } from "../../lib/nets";
 import { adam, compile, rng, tf } from "../../lib/tensor";
 import { type OpTime, profile } from "../../lib/tensor/profile";
@@ -61,47 +54,23 @@ function trainOnce(): number {
   return ms;
 }
 
-/** A transition of the plan with its coefficients looked up by its index, so that one compiled function serves for all. */
-function transitionOf(plan: Plan) {
-  const model: Model = { schedule, predict: net.apply, parameterization: "eps", variance: "beta" };
-  const table = (entry: (step: Transition) => number) => tf.tensor1d(plan.map(entry));
-  const ts = table(({ t }) => t);
-  const [x0Coef, xtCoef] = [table((step) => step.x0Coef), table((step) => step.xtCoef)];
-  const sigmaStd = table((step) => step.sigmaStd);
-  const noisy = plan.some((step) => step.sigmaStd > 0);
-  return use(
-    (xt: tf.Tensor, i: tf.Scalar) => {
-      const at = (values: tf.Tensor1D) => tf.gather(values, i.reshape([1]));
-      const t = at(ts).tile([xt.shape[0]]).toInt() as tf.Tensor1D;
-      const mean = predictX0(model, xt, t)
-        .mul(at(x0Coef))
-        .add(xt.mul(at(xtCoef)));
-      return noisy ? mean.add(rng(4, i).normal(xt.shape).mul(at(sigmaStd))) : mean;
-    },
-    { name: "transition" },
-  );
-}
+const model: Model = { schedule, predict: net.apply, parameterization: "eps", variance: "beta" };
 
-let sampler: { plan: Plan; transition: ReturnType<typeof transitionOf> } | undefined;
 /** The first `only` transitions of a walk. */
-function sampleOnce(plan: Plan, only: number): number {
-  if (sampler?.plan.length !== plan.length) sampler = { plan, transition: transitionOf(plan) };
+async function sampleOnce(plan: Plan, only: number): Promise<number> {
   const start = performance.now();
-  let xt: tf.Tensor = rng(5).normal([work.sample.count, ...work.shape]);
-  for (let i = 0; i < only; i++) {
-    const index = tf.scalar(i, "int32");
-    const next = sampler.transition(xt, index);
-    tf.dispose([xt, index]);
-    xt = next;
-  }
-  xt.dataSync();
-  xt.dispose();
+  const x0 = await sample(model, [work.sample.count, ...work.shape], {
+    rng: rng(4),
+    plan: plan.slice(0, only),
+  });
+  x0.dataSync();
+  x0.dispose();
   return performance.now() - start;
 }
 
-function timed(run: () => number[]): { ms: number[]; cpuMs: number } {
+async function timed(run: () => number[] | Promise<number[]>): Promise<{ ms: number[]; cpuMs: number }> {
   const before = process.cpuUsage();
-  const ms = run();
+  const ms = await run();
   const { user, system } = process.cpuUsage(before);
   return { ms, cpuMs: (user + system) / 1e3 };
 }
@@ -130,8 +99,8 @@ function exportTo(folder: string): { loss: number } {
 }
 
 let firstMs: number | null = null;
-function train(steps: number) {
-  const timings = timed(() => Array.from({ length: steps }, trainOnce));
+async function train(steps: number) {
+  const timings = await timed(() => Array.from({ length: steps }, trainOnce));
   firstMs ??= timings.ms[0];
   return timings;
 }
@@ -159,12 +128,12 @@ function about() {
   return { version, parameters, peakBytes: process.resourceUsage().maxRSS * 1024, compileMs };
 }
 
-function answer(question: Question): unknown {
+function answer(question: Question): unknown | Promise<unknown> {
   switch (question.ask) {
     case "train":
       return train(question.steps);
     case "sample":
-      return timed(() => [sampleOnce(question.plan, question.only ?? question.plan.length)]);
+      return timed(async () => [await sampleOnce(question.plan, question.only ?? question.plan.length)]);
     case "export":
       return exportTo(question.folder);
     case "profile":
@@ -176,10 +145,10 @@ function answer(question: Question): unknown {
   }
 }
 
-createInterface({ input: process.stdin }).on("line", (line) => {
+createInterface({ input: process.stdin }).on("line", async (line) => {
   let reply: unknown;
   try {
-    reply = answer(JSON.parse(line));
+    reply = await answer(JSON.parse(line));
   } catch (error) {
     reply = { error: (error as Error).stack };
   }
