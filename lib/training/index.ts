@@ -8,6 +8,16 @@ export {
   resume,
   saveCheckpoint,
 } from "./checkpoint";
+export {
+  accuracy,
+  CLASSIFIER_RUN,
+  type ClassifierConfig,
+  type ClassifierRecord,
+  type ClassifierTrainer,
+  classifierTrainer,
+  loadClassifier,
+  saveClassifier,
+} from "./classifier";
 export * from "./comparison";
 export { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
 export {

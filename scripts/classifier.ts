@@ -1,0 +1,111 @@
+/**
+ * @file `npm run classifier -- --data DIR [--resume]`: trains the classifier whose features `npm run evaluate` uses, on
+ * CIFAR-10, and says how many test images it tells right. `--export FILE` writes its weights in half precision.
+ *
+ * The run's folder holds the last two checkpoints, and in `metrics.jsonl` the mean loss of every hundred steps and the
+ * accuracy after every epoch.
+ */
+import { appendFileSync, existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { type Cifar10, cifar10 } from "../lib/data";
+import { type Classifier, classifier, classifierParameterCount } from "../lib/nets";
+import { engine } from "../lib/tensor";
+import {
+  accuracy,
+  CLASSIFIER_RUN,
+  type ClassifierConfig,
+  type ClassifierTrainer,
+  checkpointOf,
+  classifierTrainer,
+  loadCheckpoint,
+  resume,
+  run,
+  saveCheckpoint,
+  saveClassifier,
+} from "../lib/training";
+import { type Options, readOptions } from "./options";
+import { interruption, runMain, showBar } from "./progress";
+
+const VALUES = ["data", "epochs", "out", "export", "checkpoint-every"] as const;
+const FLAGS = ["resume", "help"] as const;
+const METRIC_STEPS = 100;
+
+const USAGE = `npm run classifier -- [options]
+
+  --data DIR            the folder of CIFAR-10's binary version; without it the set is downloaded once
+  --epochs N            passes over the training set (${CLASSIFIER_RUN.epochs}); with --resume, others than the run began with
+                        stretch or cut what is left of the fall of the learning rate
+  --out DIR             the run's folder (runs/classifier)
+  --checkpoint-every N  seconds between checkpoints (120)
+  --resume              go on from the folder's last checkpoint
+  --export FILE         at the end, write the weights in half precision, with their accuracy`;
+
+type Given = Options<(typeof VALUES)[number], (typeof FLAGS)[number]>;
+
+/** A run with what it writes into. */
+interface Run {
+  config: ClassifierConfig;
+  net: Classifier;
+  training: ClassifierTrainer;
+  test: Cifar10["test"];
+  out: string;
+}
+
+const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
+
+async function prepare(options: Given): Promise<Run> {
+  const out = options.text("out") ?? "runs/classifier";
+  const path = checkpointPath(out);
+  const from = options.flag("resume") ? loadCheckpoint(path) : null;
+  if (!from && existsSync(path))
+    throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
+  const began = (from?.config ?? CLASSIFIER_RUN) as ClassifierConfig;
+  const config = { ...began, epochs: options.wholeNumber("epochs", began.epochs) };
+  const { train, test, description } = await cifar10({ dir: options.text("data") });
+  const net = classifier(config.net, config.seed);
+  const training = classifierTrainer({ ...config, net, data: train });
+  if (from) resume(training, from);
+  mkdirSync(out, { recursive: true });
+  console.log(`${description}\n${engine.description}`);
+  console.log(
+    `${classifierParameterCount(config.net).toLocaleString("en")} weights, ${training.steps} steps`,
+  );
+  return { config, net, training, test, out };
+}
+
+async function train({ config, net, training, test, out }: Run, saveSeconds: number): Promise<void> {
+  const note = (line: object) => appendFileSync(join(out, "metrics.jsonl"), `${JSON.stringify(line)}\n`);
+  const save = () => saveCheckpoint(checkpointPath(out), checkpointOf(training, config));
+  const signal = interruption("finishing this step and saving");
+  const stepsPerEpoch = training.steps / config.epochs;
+  let saved = performance.now();
+  let losses: number[] = [];
+  let shown = 0;
+  for await (const { step, loss, secondsLeft } of run(training, { until: training.steps, signal })) {
+    losses.push(loss);
+    if (step % METRIC_STEPS === 0) {
+      shown = losses.reduce((sum, value) => sum + value, 0) / losses.length;
+      losses = [];
+      note({ step, loss: shown });
+    }
+    showBar(step, training.steps, `loss ${shown.toFixed(3)}`, secondsLeft);
+    if (step % stepsPerEpoch === 0)
+      note({ epoch: step / stepsPerEpoch, accuracy: await accuracy(net, test) });
+    if (performance.now() - saved < 1000 * saveSeconds) continue;
+    save();
+    saved = performance.now();
+  }
+  save();
+}
+
+runMain("classifier", async () => {
+  const options = readOptions(process.argv.slice(2), { values: VALUES, flags: FLAGS });
+  if (options.flag("help")) return console.log(USAGE);
+  const prepared = await prepare(options);
+  const { net, training, test, config } = prepared;
+  await train(prepared, options.wholeNumber("checkpoint-every", 120));
+  const right = await accuracy(net, test);
+  console.log(`${training.done} steps; of ${test.shape[0]} test images ${(100 * right).toFixed(2)} % right`);
+  const path = options.text("export");
+  if (path) console.log(`${path}: ${await saveClassifier(path, net, { config, step: training.done, test })}`);
+});
