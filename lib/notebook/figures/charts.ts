@@ -201,6 +201,8 @@ export interface BarOptions extends FigureOptions {
   logY?: boolean;
   /** Standard errors, in the same shape as the values. */
   standardErrors?: Bars;
+  /** Groups on top of one another instead of side by side: parts of a sum. */
+  stacked?: boolean;
 }
 
 /** Heights by category, or groups of them: `{ eps: { simple: 0.1, vlb: 0.3 }, x0: { … } }`. */
@@ -230,7 +232,7 @@ export function bars(values: Bars, options: BarOptions = {}): Figure {
     ...baseLayout(options),
     xaxis: axis(options.xTitle, { type: "category" }),
     yaxis: options.logY ? logAxis(options.yTitle) : axis(options.yTitle, { rangemode: "tozero" }),
-    barmode: "group",
+    barmode: options.stacked ? "stack" : "group",
     showlegend: names.length > 1,
   };
   return { data, layout };

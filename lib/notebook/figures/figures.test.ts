@@ -162,6 +162,9 @@ test("bars: groups by inner name, absent bars left out, standard errors alongsid
   );
   assert.deepEqual((data[0].error_y as { array: number[] }).array, [0.1, 0.3]);
   assert.deepEqual(bars({ a: 1, b: 2 }).data[0].y, [1, 2]);
+  const [beside, above] = [{}, { stacked: true }].map((options) => bars({ a: { b: 1, c: 2 } }, options));
+  assert.deepEqual([beside.layout.barmode, above.layout.barmode], ["group", "stack"]);
+  assert.equal(panels({ one: above }).layout.barmode, "stack");
 });
 
 /** Pixels of a PNG whose rows have no filter, as `encodePng` writes them. */

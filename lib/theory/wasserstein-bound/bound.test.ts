@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { linearSchedule, scheduleFromBetas, sigmoidSchedule } from "../../diffusion";
-import { gaussian, mixture } from "../../elbo";
+import { gaussian, kl1d, mixture } from "../../elbo";
+import { w2Gaussians, w2OneDimensional } from "../../metrics";
 import { assertAllClose, assertClose, numbersFrom, oracle } from "../../testing";
-import { wassersteinBound, wassersteinBoundOfSteps } from "./bound";
+import { logOffsets, wassersteinBound, wassersteinBoundOfSteps } from "./bound";
 import { gaussianDynamics } from "./gaussian-dynamics";
 import { clusterScoreLipschitz, gaussianScoreLipschitz } from "./lipschitz";
 import { conditionalErrorFloor, matchingLoss } from "./matching";
@@ -153,6 +154,47 @@ test("the steps of a fine schedule give the integral's bound", () => {
   });
   assertClose(discrete.logTheorem1, bound.logTheorem1, { rel: 0, abs: 4e-3 });
   assertClose(discrete.logCorollary1, bound.logCorollary1, { rel: 0, abs: 4e-3 });
+});
+
+test("Corollary 2: from N(0, I) the drift's +β/2 and the contraction of W2 cancel, and e^Σβ L_s is left", () => {
+  const schedule = scheduleFromBetas([0.1, 0.3, 0.2, 0.4], { allowPriorMismatch: true });
+  const scoreLipschitz = [0, 3, 1, -0.5, -1];
+  const dataW2 = 1.7;
+  const logs = logOffsets(schedule, scoreLipschitz, dataW2);
+  for (let steps = 1; steps <= 4; steps++) {
+    const start = scheduleFromBetas(schedule.betaVar.slice(1, steps + 1), { allowPriorMismatch: true });
+    const U = start.betaVar.reduce((sum, beta) => sum + beta, 0);
+    const { logOffset } = wassersteinBoundOfSteps({
+      schedule: start,
+      scoreLipschitz: scoreLipschitz.slice(0, steps + 1),
+      scoreError: new Float64Array(steps + 1),
+      priorW2: Math.exp(-U / 2) * dataW2, // W2(p_T, N(0, I)) is at most this
+    });
+    assertClose(logs[steps], logOffset);
+  }
+  // of a Gaussian the contraction is exact: W2(N(c m, v), N(0, 1)) against e^{−U/2} W2(N(m, s²), N(0, 1)), s = 1
+  const U = 1.3;
+  const mean = Math.exp(-U / 2) * 0.9;
+  assertClose(
+    w2Gaussians({ mean: [mean], covariance: [[1]] }, { mean: [0], covariance: [[1]] }),
+    Math.exp(-U / 2) * 0.9,
+  );
+  assert.throws(() => logOffsets(schedule, [0, 1], 1), /2 entries, expected 5/);
+  assert.throws(() => logOffsets(schedule, [0, 1, Number.NaN, 1, 1], 1), /NaN at t = 2/);
+  assert.throws(() => logOffsets(schedule, scoreLipschitz, -1), /dataW2 is -1/);
+});
+
+test("without common support KL is infinite or as good as that, and W2 is the way to go", () => {
+  const shift = 0.7;
+  for (const std of [1, 0.1, 1e-3]) {
+    assertClose(kl1d(0, std ** 2, shift, std ** 2), shift ** 2 / (2 * std ** 2));
+    const [p, q] = [0, shift].map((mean) => ({ mean: [mean], covariance: [[std ** 2]] }));
+    assertClose(w2Gaussians(p, q), shift, { rel: 1e-6 });
+  }
+  const points = [0, 0.25, 0.5, 0.75];
+  const moved = points.map((x) => x + 10);
+  assertClose(w2OneDimensional(points, moved), 10);
+  assert.equal(kl1d(0, 1e-320, shift, 1e-320), Number.POSITIVE_INFINITY);
 });
 
 test("bad tables are named", () => {

@@ -96,6 +96,31 @@ export function wassersteinBoundOfSteps({ schedule, ...given }: StepTables): Was
   return { ...bound, logI: Float64Array.of(0, ...bound.logI) };
 }
 
+/**
+ * ln of what Corollary 2 says the offset is at most, if time ended after t = 0…T steps and generation began from N(0, I):
+ * Σ_{s≤t} β_s L_s + ln W2(p_0, N(0, I)), for a VP process, whose +β/2 in I(t) the contraction of W2(p_t, N(0, I)) cancels.
+ * `dataW2` is W2(p_0, N(0, I)), not squared. Throws on a table of another length, or of what are no numbers, and on dataW2 < 0.
+ */
+export function logOffsets(
+  schedule: Schedule,
+  scoreLipschitz: ArrayLike<number>,
+  dataW2: number,
+): Float64Array {
+  const { betaVar, numSteps } = schedule;
+  if (scoreLipschitz.length !== numSteps + 1)
+    throw new Error(
+      `logOffsets: scoreLipschitz has ${scoreLipschitz.length} entries, expected ${numSteps + 1}.`,
+    );
+  if (!(dataW2 >= 0)) throw new Error(`logOffsets: dataW2 is ${dataW2}, expected a distance of at least 0.`);
+  const logs = new Float64Array(numSteps + 1).fill(Math.log(dataW2));
+  for (let t = 1; t <= numSteps; t++) {
+    if (Number.isNaN(scoreLipschitz[t]))
+      throw new Error(`logOffsets: scoreLipschitz is NaN at t = ${t}, expected a number.`);
+    logs[t] = logs[t - 1] + betaVar[t] * scoreLipschitz[t];
+  }
+  return logs;
+}
+
 /** Theorem 1 and Corollary 1 where the integrals are Σ width·integrand. */
 function assemble(tables: BoundTables, logI: Float64Array, width: Float64Array): WassersteinBound {
   const { g2, scoreError, priorW2 = 0 } = tables;

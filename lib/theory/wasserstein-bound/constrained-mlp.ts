@@ -21,6 +21,11 @@ export interface ConstrainedMlpOptions {
   spectralNorm?: boolean;
   /** Keep every weight of the matrices within ±this; default: no limit. */
   weightLimit?: number;
+  /**
+   * Keep every entry of the embeddings of t within ±this; default: no limit. They multiply what spectral normalization
+   * divides: without it the normalized net can grow as steep as a free one, only more slowly.
+   */
+  embeddingLimit?: number;
   /** Default 0. */
   seed?: number;
 }
@@ -42,14 +47,16 @@ const WARM_UP = 20;
  * not positive. The caller disposes it.
  */
 export function constrainedMlp(options: ConstrainedMlpOptions): ConstrainedMlp {
-  const { numSteps, inputDim = 2, hidden = 64, spectralNorm = false, weightLimit, seed = 0 } = options;
+  const { numSteps, inputDim = 2, hidden = 64, spectralNorm = false, seed = 0 } = options;
+  const { weightLimit, embeddingLimit } = options;
   const { activation = spectralNorm ? "relu" : "softplus" } = options;
   for (const [name, size] of Object.entries({ numSteps, inputDim, hidden }))
     if (!(Number.isInteger(size) && size > 0))
       throw new Error(`constrainedMlp: ${name} is ${size}, expected a positive integer.`);
   if (numSteps < 2) throw new Error("constrainedMlp: numSteps is 1, expected at least 2.");
-  if (weightLimit !== undefined && !(weightLimit > 0))
-    throw new Error(`constrainedMlp: weightLimit is ${weightLimit}, expected a positive number.`);
+  for (const [name, limit] of Object.entries({ weightLimit, embeddingLimit }))
+    if (limit !== undefined && !(limit > 0))
+      throw new Error(`constrainedMlp: ${name} is ${limit}, expected a positive number.`);
   const parameters = trainableParameters(seed);
   const { variables } = parameters;
   const layers = Array.from({ length: LAYERS }, (_, i) => {
@@ -83,9 +90,10 @@ export function constrainedMlp(options: ConstrainedMlpOptions): ConstrainedMlp {
     variables,
     apply,
     constrain() {
-      if (weightLimit !== undefined)
-        for (const { weight } of layers)
-          tf.tidy(() => weight.assign(tf.clipByValue(weight, -weightLimit, weightLimit)));
+      for (const { weight, time } of layers) {
+        clip(weight, weightLimit);
+        clip(time, embeddingLimit);
+      }
       for (const norm of norms ?? []) norm.iterate();
     },
     lipschitzBound() {
@@ -104,6 +112,11 @@ export function constrainedMlp(options: ConstrainedMlpOptions): ConstrainedMlp {
       for (const norm of norms ?? []) norm.dispose();
     },
   };
+}
+
+/** Clips a weight in place to ±limit, where there are both. */
+function clip(weight: tf.Variable | undefined, limit: number | undefined): void {
+  if (weight && limit !== undefined) tf.tidy(() => weight.assign(tf.clipByValue(weight, -limit, limit)));
 }
 
 /** Uniform on ±limit. */
