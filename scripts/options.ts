@@ -1,6 +1,6 @@
 /**
  * @file Options of a command: `--name value`, with one clear line for every mistake. Checks names and values, knows no
- * command.
+ * command. A value may be a number that begins with a minus: `--means -1,1`.
  */
 import { parseArgs } from "node:util";
 
@@ -22,8 +22,12 @@ export interface Options<Value extends string, Flag extends string> {
     choices: readonly Choice[],
     otherwise: readonly Choice[],
   ): Choice[];
-  /** A whole number from 1 to `most`. */
-  wholeNumber(name: Value, otherwise: number, most?: number): number;
+  /** A whole number from `least`, default 1, to `most`. */
+  wholeNumber(name: Value, otherwise: number, most?: number, least?: number): number;
+  /** A finite number. */
+  number(name: Value, otherwise: number): number;
+  /** A list such as `-1,0.5` of finite numbers; undefined where it is not given. */
+  numbers(name: Value): number[] | undefined;
 }
 
 /** The options in `args`. Throws on an unknown one, on a missing value and on what is no option. */
@@ -41,17 +45,40 @@ export function readOptions<Value extends string, Flag extends string>(
       const chosen = text(name)?.split(",") ?? otherwise;
       return [...new Set(chosen.map((one) => choice(name, one.trim(), choices)))];
     },
-    wholeNumber(name, otherwise, most = 1e9) {
-      const value = Number(text(name) ?? otherwise);
-      if (Number.isInteger(value) && value >= 1 && value <= most) return value;
-      throw new Error(`--${name} is "${text(name)}", expected a whole number from 1 to ${most}.`);
+    wholeNumber(name, otherwise, most = 1e9, least = 1) {
+      const value = text(name)?.trim() === "" ? Number.NaN : Number(text(name) ?? otherwise);
+      if (Number.isInteger(value) && value >= least && value <= most) return value;
+      throw new Error(`--${name} is "${text(name)}", expected a whole number from ${least} to ${most}.`);
     },
+    number: (name, otherwise) => finite(name, text(name) ?? String(otherwise)),
+    numbers: (name) =>
+      text(name)
+        ?.split(",")
+        .map((part) => finite(name, part)),
   };
+}
+
+function finite(name: string, text: string): number {
+  const value = text.trim() === "" ? Number.NaN : Number(text);
+  if (Number.isFinite(value)) return value;
+  throw new Error(`--${name} has "${text}", expected a finite number, such as 0.5 or 1e-4.`);
 }
 
 function choice<Choice extends string>(name: string, value: string, choices: readonly Choice[]): Choice {
   if ((choices as readonly string[]).includes(value)) return value as Choice;
   throw new Error(`--${name} is "${value}", expected one of ${choices.join(", ")}.`);
+}
+
+/** The arguments, each number that begins with a minus tied to the option before it, as the parser wants it. */
+function tied(args: readonly string[], values: readonly string[]): string[] {
+  const all: string[] = [];
+  for (const arg of args) {
+    const last = all.at(-1);
+    const isValue = /^-[\d.]/.test(arg) && last?.startsWith("--") && values.includes(last.slice(2));
+    if (isValue) all.push(`${all.pop()}=${arg}`);
+    else all.push(arg);
+  }
+  return all;
 }
 
 function parse(args: readonly string[], values: readonly string[], flags: readonly string[]) {
@@ -60,7 +87,7 @@ function parse(args: readonly string[], values: readonly string[], flags: readon
     ...flags.map((name) => [name, { type: "boolean" }] as const),
   ];
   const { values: given, tokens } = parseArgs({
-    args: [...args],
+    args: tied(args, values),
     options: Object.fromEntries(known),
     strict: false,
     allowPositionals: true,

@@ -16,14 +16,26 @@ export interface ImageSet {
   readonly classNames: readonly string[];
 }
 
+export interface BatchOptions {
+  /** Whether each image is mirrored left to right with probability ½. Default false. */
+  flip?: boolean;
+}
+
+/** Images float32 [B, H, W, C] in [−1, 1] and the class of each, int32 [B]. */
+export interface LabelledImages {
+  images: tf.Tensor4D;
+  labels: tf.Tensor1D;
+}
+
 /** What draws batches from a set. */
 export interface ImageBatches {
   /**
-   * `batchSize` images drawn with replacement, float32 [B, H, W, C] in [−1, 1]; with `flip`, each mirrored left to right
-   * with probability ½. The same `rng` gives the same batch. Not inside a compiled function: pass the batch to it.
-   * The caller disposes.
+   * `batchSize` images drawn with replacement, float32 [B, H, W, C] in [−1, 1]. The same `rng` gives the same batch.
+   * Not inside a compiled function: pass the batch to it. The caller disposes.
    */
-  sample(rng: Rng, batchSize: number, options?: { flip?: boolean }): tf.Tensor4D;
+  sample(rng: Rng, batchSize: number, options?: BatchOptions): tf.Tensor4D;
+  /** The same draws as `sample`, with their classes. The caller disposes both. */
+  sampleLabelled(rng: Rng, batchSize: number, options?: BatchOptions): LabelledImages;
   /** The images at these places, in this order, float32 [B, H, W, C] in [−1, 1]. The caller disposes. */
   at(indices: ArrayLike<number>): tf.Tensor4D;
 }
@@ -43,7 +55,7 @@ export function toPixels(values: tf.Tensor | ArrayLike<number>): Uint8Array {
 }
 
 /** Batches of this set. Throws on an empty set. */
-export function imageBatches({ images, shape }: ImageSet): ImageBatches {
+export function imageBatches({ images, labels, shape }: ImageSet): ImageBatches {
   const [count, height, width, channels] = shape;
   if (count === 0) throw new Error("imageBatches: the set has no images, expected at least one.");
   const size = height * width * channels;
@@ -58,15 +70,24 @@ export function imageBatches({ images, shape }: ImageSet): ImageBatches {
     return tf.tensor4d(values, [indices.length, height, width, channels]);
   };
 
+  const draw = (rng: Rng, batchSize: number, { flip = false }: BatchOptions = {}) => {
+    if (!(Number.isInteger(batchSize) && batchSize > 0))
+      throw new Error(`imageBatches.sample: batchSize is ${batchSize}, expected a positive integer.`);
+    return tf.tidy(() => ({
+      indices: rng.integers([batchSize], 0, count).dataSync(),
+      flips: flip ? rng.integers([batchSize], 0, 2).dataSync() : undefined,
+    }));
+  };
+
   return {
-    sample(rng, batchSize, { flip = false } = {}) {
-      if (!(Number.isInteger(batchSize) && batchSize > 0))
-        throw new Error(`imageBatches.sample: batchSize is ${batchSize}, expected a positive integer.`);
-      const drawn = tf.tidy(() => ({
-        indices: rng.integers([batchSize], 0, count).dataSync(),
-        flips: flip ? rng.integers([batchSize], 0, 2).dataSync() : undefined,
-      }));
-      return batch(drawn.indices, drawn.flips);
+    sample(rng, batchSize, options) {
+      const { indices, flips } = draw(rng, batchSize, options);
+      return batch(indices, flips);
+    },
+    sampleLabelled(rng, batchSize, options) {
+      const { indices, flips } = draw(rng, batchSize, options);
+      const classes = Int32Array.from(indices, (index) => labels[index]);
+      return { images: batch(indices, flips), labels: tf.tensor1d(classes, "int32") };
     },
     at(indices) {
       const wrong = Array.from(indices).find((i) => !(Number.isInteger(i) && i >= 0 && i < count));

@@ -6,9 +6,34 @@ export {
   classifierParameterCount,
   FILTER_SIZE,
 } from "./classifier";
-export { attention, conv3, dense, groupsOf, type Layer, norm, residualBlock, timeEmbedding } from "./layers";
+export { type Guidance, guided } from "./guidance";
+export {
+  attention,
+  conv3,
+  dense,
+  dropout,
+  embedding,
+  groupsOf,
+  type Layer,
+  norm,
+  type ResidualBlock,
+  type ResidualSizes,
+  residualBlock,
+  timeEmbedding,
+} from "./layers";
 export type { MlpOptions } from "./mlp";
-export { type Apply, createNet, mlp, NETS, type Net, type NetConfig, parameterCount, unet } from "./net";
+export {
+  type Apply,
+  type Conditions,
+  createNet,
+  mlp,
+  NETS,
+  type Net,
+  type NetConfig,
+  parameterCount,
+  unet,
+} from "./net";
+export { checkKeys } from "./options";
 export { countParameters, glorotUniform, type Parameters, trainableParameters } from "./parameters";
 export { depthToSpace, spaceToDepth } from "./patches";
 export type { UnetOptions } from "./unet";

@@ -2,7 +2,7 @@
  * @file Layers: each takes a place for its weights and its sizes, and returns the function that applies it. What they
  * return is tidied by the net that they make up.
  */
-import { addBias, dense as affine, attention as attend, groupNorm, tf } from "../tensor";
+import { addBias, dense as affine, attention as attend, groupNorm, type Rng, tf } from "../tensor";
 import { glorotUniform, ones, type Parameters, zeros } from "./parameters";
 
 export type Layer = (x: tf.Tensor) => tf.Tensor;
@@ -27,11 +27,16 @@ export interface LayerOptions {
   zero?: boolean;
 }
 
-/** x W + b over the last axis: [B, …, inputs] → [B, …, outputs]; on images a 1×1 convolution. */
-export function dense(p: Parameters, inputs: number, outputs: number, options: LayerOptions = {}): Layer {
-  const weight = p.create("weight", [inputs, outputs], options.zero ? zeros : glorotUniform);
+/** x W + b over the last axis, then swish if asked: [B, …, inputs] → [B, …, outputs]; on images a 1×1 convolution. */
+export function dense(
+  p: Parameters,
+  inputs: number,
+  outputs: number,
+  { zero = false, swish = false }: LayerOptions & { swish?: boolean } = {},
+): Layer {
+  const weight = p.create("weight", [inputs, outputs], zero ? zeros : glorotUniform);
   const bias = p.create("bias", [outputs], zeros);
-  return (x) => affine(x, weight(), bias());
+  return (x) => affine(x, weight(), bias(), { swish });
 }
 
 /** A convolution without its bias, and the bias apart, for who adds it elsewhere. */
@@ -79,23 +84,49 @@ export function norm(
   return (x, shift) => groupNorm(x, scale(), offset(), { groups, epsilon: 1e-6, swish, shift });
 }
 
-/** Two convolutions with the time between them, added to the input (Ho et al. 2020, appendix B): x [B, H, W, inputs], time [B, timeSize]. */
-export function residualBlock(
-  p: Parameters,
-  inputs: number,
-  outputs: number,
-  timeSize: number,
-): (x: tf.Tensor, time: tf.Tensor) => tf.Tensor {
+/**
+ * Each value 0 with probability `rate`, the others divided by 1 − rate, so that the mean stays (Srivastava et al. 2014):
+ * a pure function of x and the next draw of `source`.
+ */
+export function dropout(x: tf.Tensor, rate: number, source: Pick<Rng, "uniform">): tf.Tensor {
+  const kept = tf.greaterEqual(source.uniform(x.shape), rate);
+  return tf.mul(x, tf.div(tf.cast(kept, "float32"), 1 - rate));
+}
+
+/** A learned vector for each class, zero at first: labels int32 [B] of 0…count−1 → [B, outputs]. */
+export function embedding(p: Parameters, count: number, outputs: number): (labels: tf.Tensor1D) => tf.Tensor {
+  const table = p.create("table", [count, outputs], zeros);
+  return (labels) => tf.matMul(tf.cast(tf.oneHot(labels, count), "float32"), table());
+}
+
+export interface ResidualSizes {
+  /** Channels that come in. */
+  inputs: number;
+  /** Channels that go out. */
+  outputs: number;
+  /** Numbers that tell the time. */
+  timeSize: number;
+  /** Rate of the dropout before the last convolution; default 0. */
+  dropout?: number;
+}
+
+/** A residual block applied: x [B, H, W, inputs], time [B, timeSize] → [B, H, W, outputs]; dropout only where it gets draws. */
+export type ResidualBlock = (x: tf.Tensor, time: tf.Tensor, draws?: Rng) => tf.Tensor;
+
+/** Two convolutions with the time between them, added to the input (Ho et al. 2020, appendix B). */
+export function residualBlock(p: Parameters, sizes: ResidualSizes): ResidualBlock {
+  const { inputs, outputs, timeSize, dropout: rate = 0 } = sizes;
   const norm1 = norm(p.scope("norm1"), inputs, { swish: true });
   const conv1 = conv3Parts(p.scope("conv1"), inputs, outputs, {});
   const fromTime = dense(p.scope("time"), timeSize, outputs);
   const norm2 = norm(p.scope("norm2"), outputs, { swish: true });
   const conv2 = conv3(p.scope("conv2"), outputs, outputs, { zero: true });
   const shortcut = inputs === outputs ? null : dense(p.scope("shortcut"), inputs, outputs);
-  return (x, time) => {
+  return (x, time, draws) => {
     const shift = tf.add(fromTime(time), conv1.bias());
     const hidden = norm2(conv1.convolve(norm1(x)), shift);
-    return tf.add(shortcut ? shortcut(x) : x, conv2(hidden));
+    const kept = draws && rate > 0 ? dropout(hidden, rate, draws) : hidden;
+    return tf.add(shortcut ? shortcut(x) : x, conv2(kept));
   };
 }
 

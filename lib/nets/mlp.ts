@@ -1,5 +1,5 @@
 /** @file A multilayer perceptron for points, told the time at its input. */
-import { swish, tf } from "../tensor";
+import { tf } from "../tensor";
 import { dense, type Layer, timeEmbedding } from "./layers";
 import type { Apply } from "./net";
 import type { Parameters } from "./parameters";
@@ -20,6 +20,11 @@ export interface MlpOptions {
   inputGain?: number;
 }
 
+/** The names of the options. */
+export const MLP_OPTIONS: readonly (keyof MlpOptions)[] = [
+  ...(["inputDim", "hidden", "depth", "timeDim", "inputGain"] as const),
+];
+
 /** The function of an MLP whose weights come from `p`: swish after each hidden layer, last layer zero at first. */
 export function buildMlp(p: Parameters, options: MlpOptions): Apply {
   const { inputDim = 2, hidden = 128, depth = 3, timeDim = 32, inputGain = 1 } = options;
@@ -29,7 +34,7 @@ export function buildMlp(p: Parameters, options: MlpOptions): Apply {
   if (!(inputGain > 0 && Number.isFinite(inputGain)))
     throw new Error(`mlp: inputGain is ${inputGain}, expected a number above 0.`);
   const layers: Layer[] = Array.from({ length: depth }, (_, i) =>
-    dense(p.scope(`hidden.${i}`), i === 0 ? inputDim + timeDim : hidden, hidden),
+    dense(p.scope(`hidden.${i}`), i === 0 ? inputDim + timeDim : hidden, hidden, { swish: true }),
   );
   const out = dense(p.scope("out"), hidden, inputDim, { zero: true });
   return (xt, t) => {
@@ -37,6 +42,6 @@ export function buildMlp(p: Parameters, options: MlpOptions): Apply {
       throw new Error(`mlp: xt has shape [${xt.shape}], expected [B, ${inputDim}].`);
     const points = inputGain === 1 ? xt : xt.mul(inputGain);
     const input: tf.Tensor = tf.concat([points as tf.Tensor2D, timeEmbedding(t, timeDim)], 1);
-    return out(layers.reduce((h, layer) => swish(layer(h)), input));
+    return out(layers.reduce((h, layer) => layer(h), input));
   };
 }

@@ -1,16 +1,27 @@
 /** @file What a net is to the rest of the library, and nets by configuration. */
-import { tf } from "../tensor";
-import { buildMlp, type MlpOptions } from "./mlp";
+import { type Rng, tf } from "../tensor";
+import { buildMlp, MLP_OPTIONS, type MlpOptions } from "./mlp";
+import { checkKeys } from "./options";
 import { countParameters, type Parameters, trainableParameters } from "./parameters";
-import { buildUnet, type UnetOptions } from "./unet";
+import { buildUnet, UNET_OPTIONS, type UnetOptions } from "./unet";
+
+/** What a net may be told besides x_t and t. */
+export interface Conditions {
+  /** int32 [B] of 0…classes, `classes` meaning "of no known class"; default that, for every example. */
+  labels?: tf.Tensor1D;
+  /** Where dropout draws from; without it nothing is dropped. */
+  draws?: Rng;
+}
 
 /** x_t [B, …] and t int32 [B] of 1…T → [B, …], of the same shape as x_t. The caller disposes the result. */
-export type Apply = (xt: tf.Tensor, t: tf.Tensor1D) => tf.Tensor;
+export type Apply = (xt: tf.Tensor, t: tf.Tensor1D, conditions?: Conditions) => tf.Tensor;
 
 /** A network: its weights by name and what it computes. */
 export interface Net {
   readonly variables: Record<string, tf.Variable>;
   readonly apply: Apply;
+  /** Classes that it can be told; default 0, a net that knows of none. */
+  readonly classes?: number;
   /** Disposes the weights. */
   dispose(): void;
 }
@@ -19,28 +30,40 @@ export interface Net {
 export type NetConfig = ({ kind: "mlp" } & MlpOptions) | ({ kind: "unet" } & UnetOptions);
 
 const BUILDERS = {
-  mlp: (p: Parameters, config: NetConfig) => buildMlp(p, config as MlpOptions),
-  unet: (p: Parameters, config: NetConfig) => buildUnet(p, config as UnetOptions),
+  mlp: { build: (p: Parameters, config: NetConfig) => buildMlp(p, config as MlpOptions), known: MLP_OPTIONS },
+  unet: {
+    build: (p: Parameters, config: NetConfig) => buildUnet(p, config as UnetOptions),
+    known: UNET_OPTIONS,
+  },
 };
 
 /** The kinds of nets. */
 export const NETS = Object.keys(BUILDERS) as (keyof typeof BUILDERS)[];
 
 function builderOf(caller: string, config: NetConfig) {
-  const build = BUILDERS[config.kind];
+  const { build, known } = BUILDERS[config.kind] ?? {};
   if (!build)
     throw new Error(`${caller}: unknown kind of net "${config.kind}", expected one of ${NETS.join(", ")}.`);
+  checkKeys(`${caller} ("${config.kind}")`, config, ["kind", ...known]);
   return build;
 }
 
-/** The net of this configuration, its weights drawn from `seed`. Throws on an unknown kind or impossible sizes. The caller disposes it. */
+/**
+ * The net of this configuration, its weights drawn from `seed`. Throws on an unknown kind or option and on impossible
+ * sizes. The caller disposes it.
+ */
 export function createNet(config: NetConfig, seed = 0): Net {
   const build = builderOf("createNet", config);
   const parameters = trainableParameters(seed);
   const { variables } = parameters;
   try {
     const apply = build(parameters, config);
-    return { variables, apply: (xt, t) => tf.tidy(() => apply(xt, t)), dispose: () => tf.dispose(variables) };
+    return {
+      variables,
+      apply: (xt, t, conditions) => tf.tidy(() => apply(xt, t, conditions)),
+      classes: config.kind === "unet" ? (config.classes ?? 0) : 0,
+      dispose: () => tf.dispose(variables),
+    };
   } catch (error) {
     tf.dispose(variables);
     throw error;

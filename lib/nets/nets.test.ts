@@ -8,7 +8,10 @@ import {
   createNet,
   dense,
   depthToSpace,
+  dropout,
+  embedding,
   groupsOf,
+  guided,
   mlp,
   type NetConfig,
   norm,
@@ -91,9 +94,10 @@ test("gradients of each layer by finite differences", () => {
     norm: (p: ReturnType<typeof trainableParameters>) => norm(p, 8),
     "norm with swish": (p: ReturnType<typeof trainableParameters>) => norm(p, 8, { swish: true }),
     "space to depth": () => (image: tf.Tensor) => spaceToDepth(image, 2),
+    dropout: () => (image: tf.Tensor) => dropout(image, 0.3, rng(4, tf.scalar(0, "int32"))),
     attention: (p: ReturnType<typeof trainableParameters>) => attention(p, 8),
     residual: (p: ReturnType<typeof trainableParameters>) => {
-      const block = residualBlock(p, 8, 12, 5);
+      const block = residualBlock(p, { inputs: 8, outputs: 12, timeSize: 5 });
       return (image: tf.Tensor) => block(image, time);
     },
   };
@@ -158,6 +162,7 @@ test("the parameter counts of DDPM's net for CIFAR-10 and of its smaller kin", (
     attention: inputs.attn_resolutions,
   };
   assert.equal(parameterCount(ddpm), expected.params);
+  assert.equal(parameterCount({ ...ddpm, dropout: 0.1 }), 35_746_307);
   const small = (channels: number, blocks: number) =>
     parameterCount({ kind: "unet", channels, multipliers: [1, 2, 2], blocks });
   assert.deepEqual([small(32, 1), small(32, 2), small(64, 2)], [1_113_955, 1_624_323, 6_472_195]);
@@ -193,10 +198,102 @@ test("impossible sizes and inputs are refused by name", () => {
   assert.throws(() => mlp({ depth: 1.5 }), /mlp: depth is 1.5, expected a positive integer/);
   const unknown = { kind: "resnet" } as unknown as NetConfig;
   assert.throws(() => createNet(unknown), /unknown kind of net "resnet", expected one of mlp, unet/);
+  assert.throws(() => unet({ dropout: 1 }), /unet: dropout is 1, expected a rate from 0 to below 1/);
+  assert.throws(() => unet({ classes: -1 }), /unet: classes is -1, expected their number/);
+  const misspelt = { kind: "unet", chanels: 8 } as unknown as NetConfig;
+  for (const use of [createNet, parameterCount])
+    assert.throws(
+      () => use(misspelt),
+      /\("unet"\): unknown key "chanels", expected some of kind, imageSize, imageChannels, channels, blocks, patch/,
+    );
   const net = mlp();
   assert.throws(
     () => net.apply(tf.ones([2, 3]), steps(1, 2)),
     /mlp: xt has shape \[2,3\], expected \[B, 2\]/,
   );
+  net.dispose();
+});
+
+test("dropout keeps the mean, drops at its rate, and follows from its draws alone, compiled too", () => {
+  const [count, rate] = [40_000, 0.3];
+  const x = tf.ones([count]);
+  const dropped = values(dropout(x, rate, rng(1)));
+  const zeros = dropped.filter((value) => value === 0).length;
+  assertClose(zeros / count, rate, {
+    abs: 4 * Math.sqrt((rate * (1 - rate)) / count),
+    what: "share dropped",
+  });
+  assert.ok(dropped.every((value) => value === 0 || Math.abs(value - 1 / (1 - rate)) < 1e-6));
+  const compiled = compile((step: tf.Scalar) => dropout(x, rate, rng(1, step)));
+  const at = (step: number) => values(compiled(tf.scalar(step, "int32")));
+  assert.deepEqual(at(0), dropped);
+  assert.notDeepEqual(at(1), dropped);
+  assertNoLeak(() => tf.tidy(() => dropout(x, rate, rng(1))));
+});
+
+test("a net with dropout is one without unless it is given draws", () => {
+  const [plain, dropping] = [createNet(tinyUnet, 4), createNet({ ...tinyUnet, dropout: 0.5 }, 4)];
+  for (const net of [plain, dropping]) perturbed(net.variables);
+  const [x, t] = [input(2, 8, 8, 3), steps(3, 900)];
+  const still = values(plain.apply(x, t));
+  assert.deepEqual(values(dropping.apply(x, t)), still);
+  assert.deepEqual(values(plain.apply(x, t, { draws: rng(2) })), still);
+  const first = values(dropping.apply(x, t, { draws: rng(2) }));
+  assert.notDeepEqual(first, still);
+  assert.deepEqual(values(dropping.apply(x, t, { draws: rng(2) })), first);
+  for (const net of [plain, dropping]) net.dispose();
+});
+
+const conditional: NetConfig = { ...tinyUnet, classes: 3 };
+
+test("a conditional net begins as the unconditional one, tells its classes apart, and without labels knows none", () => {
+  const [plain, net] = [createNet(tinyUnet, 4), createNet(conditional, 4)];
+  for (const [name, variable] of Object.entries(plain.variables))
+    assert.deepEqual(values(net.variables[name]), values(variable), name);
+  const table = net.variables["time.class.table"];
+  assert.deepEqual(table.shape, [4, 16]);
+  assert.equal(parameterCount(conditional), parameterCount(tinyUnet) + 64);
+  assert.ok(values(table).every((value) => value === 0));
+  perturbed(net.variables);
+  const [x, t] = [input(2, 8, 8, 3), steps(3, 900)];
+  const told = (...labels: number[]) => values(net.apply(x, t, { labels: steps(...labels) }));
+  assert.notDeepEqual(told(0, 1), told(2, 1));
+  assert.deepEqual(told(0, 1).slice(192), told(2, 1).slice(192)); // an example hears of its own class alone
+  assert.deepEqual(told(3, 3), values(net.apply(x, t)));
+  checkGradients({ table }, () => net.apply(x, t, { labels: steps(2, 0) }), 3e-2);
+  assert.throws(
+    () => plain.apply(x, t, { labels: steps(0, 1) }),
+    /unet: labels were given, but this net has no classes/,
+  );
+  assert.throws(() => told(1), /unet: labels is int32 \[1\], expected int32 \[2\]/);
+  for (const one of [plain, net]) one.dispose();
+});
+
+test("an embedding looks its vectors up", () => {
+  const p = trainableParameters(1);
+  const look = embedding(p, 3, 2);
+  p.variables.table.assign(tf.tensor2d([1, 2, 3, 4, 5, 6], [3, 2]));
+  assert.deepEqual(values(look(steps(2, 0))), [5, 6, 1, 2]);
+});
+
+test("guidance is affine between the net without a class and with it, at any scale; labels are checked", () => {
+  const net = createNet(conditional, 4);
+  perturbed(net.variables);
+  const [x, t, labels] = [input(2, 8, 8, 3), steps(3, 900), [2, 0]];
+  const at = (scale?: number) => values(guided(net, { labels, scale })(x, t));
+  const [none, told] = [values(net.apply(x, t)), values(net.apply(x, t, { labels: steps(...labels) }))];
+  assertAllClose(at(0), none, { rel: 1e-5, abs: 1e-6 });
+  assertAllClose(at(), told, { rel: 1e-5, abs: 1e-6 });
+  assertAllClose(
+    at(2.5),
+    none.map((value, i) => value + 2.5 * (told[i] - value)),
+    { rel: 1e-4, abs: 1e-5 },
+  );
+  const compiled = compile(guided(net, { labels, scale: 2.5 }));
+  assertAllClose(values(compiled(x, t)), at(2.5), { rel: 1e-4, abs: 1e-5 });
+  assertNoLeak(() => guided(net, { labels, scale: 2.5 })(x, t));
+  assert.throws(() => guided(net, { labels: [0, 3] }), /guided: label 3, expected whole numbers from 0 to 2/);
+  assert.throws(() => guided(net, { labels, scale: Number.NaN }), /guided: scale is NaN/);
+  assert.throws(() => guided(mlp(), { labels }), /guided: this net has no classes/);
   net.dispose();
 });

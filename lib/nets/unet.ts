@@ -2,11 +2,22 @@
  * @file DDPM's U-Net (Ho et al. 2020, appendix B) by configuration: residual blocks with group normalization and
  * swish, self-attention at chosen resolutions and in the middle, a skip from every output of the way down.
  *
- * `channels: 128, multipliers: [1, 2, 2, 2]` is the paper's net for CIFAR-10. Left out: dropout.
+ * `channels: 128, multipliers: [1, 2, 2, 2], dropout: 0.1` is the paper's net for CIFAR-10. With `classes` it is told
+ * what is in the picture: a vector for each class, and one for "of no known class", is added to the time's.
  */
 import { swish, tf, upsample } from "../tensor";
-import { attention, conv3, dense, type Layer, norm, residualBlock, timeEmbedding } from "./layers";
-import type { Apply } from "./net";
+import {
+  attention,
+  conv3,
+  dense,
+  embedding,
+  type Layer,
+  norm,
+  type ResidualBlock,
+  residualBlock,
+  timeEmbedding,
+} from "./layers";
+import type { Apply, Conditions } from "./net";
 import type { Parameters } from "./parameters";
 import { depthToSpace, spaceToDepth } from "./patches";
 
@@ -25,17 +36,29 @@ export interface UnetOptions {
   attention?: readonly number[];
   /** Squares of this many pixels become channels before the first layer (space to depth), 1 for none. Default 1. */
   patch?: number;
+  /** Rate of the dropout in each residual block while training. Default 0. */
+  dropout?: number;
+  /** Classes that it can be told, 0 for an unconditional net. Default 0. */
+  classes?: number;
 }
 
-type Block = (x: tf.Tensor, time: tf.Tensor) => tf.Tensor;
+const SIZES = { imageSize: 32, imageChannels: 3, channels: 32, blocks: 2, patch: 1 };
+const DEFAULTS: Required<UnetOptions> = {
+  ...SIZES,
+  multipliers: [1, 2, 2],
+  attention: [16],
+  dropout: 0,
+  classes: 0,
+};
+
+/** The names of the options. */
+export const UNET_OPTIONS = Object.keys(DEFAULTS) as readonly (keyof UnetOptions)[];
 
 /** The options with their defaults; throws where they do not fit each other. */
 function checked(options: UnetOptions): Required<UnetOptions> {
-  const sizes = { imageSize: 32, imageChannels: 3, channels: 32, blocks: 2, patch: 1 };
-  const lists = { multipliers: [1, 2, 2], attention: [16] };
-  const full = { ...sizes, ...lists, ...options };
+  const full = { ...DEFAULTS, ...options };
   const numbers: Record<string, number> = Object.fromEntries(
-    (Object.keys(sizes) as (keyof typeof sizes)[]).map((name) => [name, full[name]]),
+    (Object.keys(SIZES) as (keyof typeof SIZES)[]).map((name) => [name, full[name]]),
   );
   full.multipliers.forEach((value, i) => {
     numbers[`multipliers[${i}]`] = value;
@@ -50,6 +73,10 @@ function checked(options: UnetOptions): Required<UnetOptions> {
     );
   if (full.channels % 4 !== 0)
     throw new Error(`unet: channels is ${full.channels}, expected a multiple of 4.`);
+  if (!(full.dropout >= 0 && full.dropout < 1))
+    throw new Error(`unet: dropout is ${full.dropout}, expected a rate from 0 to below 1.`);
+  if (!(Number.isInteger(full.classes) && full.classes >= 0))
+    throw new Error(`unet: classes is ${full.classes}, expected their number, or 0 for none.`);
   return full;
 }
 
@@ -60,12 +87,12 @@ interface Place {
 }
 
 /** What builds one residual block, with attention where the resolution is among the chosen. */
-function blockMaker(timeSize: number, attended: readonly number[]) {
-  return (scope: Parameters, { width, resolution }: Place, outputs: number): Block => {
-    const residual = residualBlock(scope, width, outputs, timeSize);
+function blockMaker(timeSize: number, { attention: attended, dropout }: Required<UnetOptions>) {
+  return (scope: Parameters, { width, resolution }: Place, outputs: number): ResidualBlock => {
+    const residual = residualBlock(scope, { inputs: width, outputs, timeSize, dropout });
     if (!attended.includes(resolution)) return residual;
     const attend = attention(scope.scope("attention"), outputs);
-    return (x, time) => attend(residual(x, time));
+    return (x, time, draws) => attend(residual(x, time, draws));
   };
 }
 
@@ -73,7 +100,7 @@ type MakeBlock = ReturnType<typeof blockMaker>;
 
 /** The layers of the way down, and the widths of their outputs; leaves `at` at the bottom. */
 function wayDown(p: Parameters, at: Place, widths: readonly number[], blocks: number, make: MakeBlock) {
-  const layers: Block[] = [];
+  const layers: ResidualBlock[] = [];
   const skips: number[] = [];
   widths.forEach((outputs, level) => {
     for (let i = 0; i < blocks; i++) {
@@ -91,7 +118,7 @@ function wayDown(p: Parameters, at: Place, widths: readonly number[], blocks: nu
 
 /** Blocks that each take one skip, then a layer that doubles the resolution, if not the last. */
 interface Stage {
-  blocks: Block[];
+  blocks: ResidualBlock[];
   enlarge: Layer | null;
 }
 
@@ -121,49 +148,60 @@ function wayUp(
 }
 
 /** Two residual blocks with attention between them. */
-function middle(p: Parameters, width: number, timeSize: number): Block {
-  const before = residualBlock(p.scope("0"), width, width, timeSize);
+function middle(p: Parameters, width: number, timeSize: number, dropout: number): ResidualBlock {
+  const sizes = { inputs: width, outputs: width, timeSize, dropout };
+  const before = residualBlock(p.scope("0"), sizes);
   const attend = attention(p.scope("attention"), width);
-  const after = residualBlock(p.scope("1"), width, width, timeSize);
-  return (x, time) => after(attend(before(x, time)), time);
+  const after = residualBlock(p.scope("1"), sizes);
+  return (x, time, draws) => after(attend(before(x, time, draws)), time, draws);
 }
 
-/** The time as all blocks see it: its sinusoids through two dense layers, t [B] → [B, 4·channels]. */
-function timeNet(p: Parameters, channels: number, timeSize: number): (t: tf.Tensor1D) => tf.Tensor {
-  const first = dense(p.scope("0"), channels, timeSize);
+/**
+ * The time as all blocks see it: its sinusoids through two dense layers, t [B] → [B, 4·channels]; in a net with classes
+ * plus the class's vector (Dhariwal & Nichol 2021, section 3.1, without its scale-shift norm).
+ */
+function timeNet(p: Parameters, channels: number, timeSize: number, classes: number) {
+  const first = dense(p.scope("0"), channels, timeSize, { swish: true });
   const second = dense(p.scope("1"), timeSize, timeSize);
-  return (t) => swish(second(swish(first(timeEmbedding(t, channels)))));
+  const ofClass = classes > 0 ? embedding(p.scope("class"), classes + 1, timeSize) : null;
+  return (t: tf.Tensor1D, { labels }: Conditions): tf.Tensor => {
+    if (labels) checkLabels(labels, t.shape[0], classes);
+    const time = second(first(timeEmbedding(t, channels)));
+    if (!ofClass) return swish(time);
+    return swish(tf.add(time, ofClass(labels ?? tf.fill([t.shape[0]], classes, "int32"))));
+  };
 }
 
 /** The function of a U-Net whose weights come from `p`. Throws on sizes that do not fit. */
 export function buildUnet(p: Parameters, options: UnetOptions): Apply {
   const full = checked(options);
-  const { imageSize, imageChannels, channels, blocks, patch } = full;
+  const { imageSize, imageChannels, channels, blocks, patch, dropout, classes } = full;
   const [timeSize, depth] = [4 * channels, imageChannels * patch ** 2];
   const widths = full.multipliers.map((multiplier) => multiplier * channels);
-  const make = blockMaker(timeSize, full.attention);
+  const make = blockMaker(timeSize, full);
   const at: Place = { width: channels, resolution: imageSize / patch };
 
-  const embedTime = timeNet(p.scope("time"), channels, timeSize);
+  const embedTime = timeNet(p.scope("time"), channels, timeSize, classes);
   const first = conv3(p.scope("in"), depth, channels);
   const down = wayDown(p, at, widths, blocks, make);
-  const bottom = middle(p.scope("middle"), at.width, timeSize);
+  const bottom = middle(p.scope("middle"), at.width, timeSize, dropout);
   const up = wayUp(p, at, widths, [channels, ...down.skips], make, blocks);
   const lastNorm = norm(p.scope("out.norm"), at.width, { swish: true });
   const last = conv3(p.scope("out.conv"), at.width, depth, { zero: true });
 
-  return (xt, t) => {
+  return (xt, t, conditions = {}) => {
     checkImages(xt, [imageSize, imageSize, imageChannels]);
-    const time = embedTime(t);
+    const time = embedTime(t, conditions);
+    const { draws } = conditions;
     let h = first(patch > 1 ? spaceToDepth(xt, patch) : xt);
     const kept = [h];
     for (const layer of down.layers) {
-      h = layer(h, time);
+      h = layer(h, time, draws);
       kept.push(h);
     }
-    h = bottom(h, time);
+    h = bottom(h, time, draws);
     for (const stage of up) {
-      for (const block of stage.blocks) h = block(tf.concat([h, kept.pop()!], 3), time);
+      for (const block of stage.blocks) h = block(tf.concat([h, kept.pop()!], 3), time, draws);
       if (stage.enlarge) h = stage.enlarge(h);
     }
     const out = last(lastNorm(h));
@@ -174,4 +212,12 @@ export function buildUnet(p: Parameters, options: UnetOptions): Apply {
 function checkImages(xt: tf.Tensor, want: number[]): void {
   if (xt.rank !== 4 || want.some((size, axis) => xt.shape[axis + 1] !== size))
     throw new Error(`unet: xt has shape [${xt.shape}], expected [B, ${want.join(", ")}].`);
+}
+
+function checkLabels(labels: tf.Tensor1D, batch: number, classes: number): void {
+  if (classes === 0) throw new Error("unet: labels were given, but this net has no classes. Leave them out.");
+  if (labels.dtype !== "int32" || labels.rank !== 1 || labels.shape[0] !== batch)
+    throw new Error(
+      `unet: labels is ${labels.dtype} [${labels.shape}], expected int32 [${batch}], one for each image.`,
+    );
 }

@@ -8,6 +8,7 @@ import {
   copyFileSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -40,27 +41,58 @@ export const previousPath = (path: string): string => path.replace(/(\.safetenso
  * `precision` "F16" halves the file, for weights that are shipped. Throws on weights that are not finite.
  */
 export function saveCheckpoint(path: string, checkpoint: Checkpoint, precision: Precision = "F32"): void {
-  const { step, config, tensors } = checkpoint;
-  checkFinite(`saveCheckpoint: ${path} is not written: at step ${step}`, tensors);
+  checkFinite(`saveCheckpoint: ${path} is not written: at step ${checkpoint.step}`, checkpoint.tensors);
+  const bytes = encodeCheckpoint(checkpoint, precision);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    replaceWhole(path, (partial) => {
+      writeThrough(partial, bytes);
+      if (existsSync(path)) replaceWhole(previousPath(path), (second) => secondName(path, second));
+    });
+  } catch (error) {
+    throw new Error(
+      `saveCheckpoint: ${path} could not be written (${(error as Error).message}); the last checkpoint is as it was. Make room, or choose another folder.`,
+      { cause: error },
+    );
+  }
+}
+
+function encodeCheckpoint({ step, config, tensors }: Checkpoint, precision: Precision): Uint8Array {
   const metadata = {
     format: FORMAT,
     version: VERSION,
     step: String(step),
     config: JSON.stringify(config ?? null),
   };
-  const bytes = encodeSafetensors({ tensors, metadata }, precision);
+  return encodeSafetensors({ tensors, metadata }, precision);
+}
+
+/**
+ * Writes what is shipped of a checkpoint: the averaged weights alone, in half precision, with step and configuration.
+ * Throws where there are none, and where one is too large for half precision.
+ */
+export function saveAverages(path: string, { step, config, tensors }: Checkpoint): void {
+  const averages = Object.entries(tensors).filter(([name]) => name.startsWith("ema/"));
+  if (averages.length === 0)
+    throw new Error("saveAverages: the checkpoint has no averaged weights, expected one of a training run.");
+  const bytes = encodeCheckpoint({ step, config, tensors: Object.fromEntries(averages) }, "F16");
+  checkFinite(`saveAverages: ${path} is not written: in half precision`, decodeSafetensors(bytes).tensors);
+  mkdirSync(dirname(path), { recursive: true });
+  writeWhole(path, bytes);
+}
+
+/** Writes a file so that at any moment `path` is whole, old or new. Throws as the file system does, leaving the old one. */
+export const writeWhole = (path: string, content: string | Uint8Array): void =>
+  replaceWhole(path, (partial) => writeThrough(partial, Buffer.from(content)));
+
+/** Has a file made under another name, and gives it its own when that is done; what was half made goes. */
+function replaceWhole(path: string, make: (partial: string) => void): void {
   const partial = `${path}.${process.pid}.partial`;
   try {
-    mkdirSync(dirname(path), { recursive: true });
-    writeThrough(partial, bytes);
-    if (existsSync(path)) replaceWithCopy(path, previousPath(path));
+    make(partial);
     renameSync(partial, path);
-  } catch (error) {
-    if (existsSync(partial)) rmSync(partial);
-    throw new Error(
-      `saveCheckpoint: ${path} could not be written (${(error as Error).message}); the last checkpoint is as it was. Make room, or choose another folder.`,
-      { cause: error },
-    );
+  } finally {
+    rmSync(partial, { force: true });
   }
 }
 
@@ -75,10 +107,13 @@ function writeThrough(path: string, bytes: Uint8Array): void {
   }
 }
 
-function replaceWithCopy(from: string, to: string): void {
-  const partial = `${to}.${process.pid}.partial`;
-  copyFileSync(from, partial);
-  renameSync(partial, to);
+/** The same file under a second name, which takes no room; a copy where the file system knows no such thing. */
+function secondName(path: string, second: string): void {
+  try {
+    linkSync(path, second);
+  } catch {
+    copyFileSync(path, second);
+  }
 }
 
 /** Reads a checkpoint; throws one line on what is not a whole, finite checkpoint of a known version. */

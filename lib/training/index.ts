@@ -6,7 +6,9 @@ export {
   loadWeights,
   previousPath,
   resume,
+  saveAverages,
   saveCheckpoint,
+  writeWhole,
 } from "./checkpoint";
 export {
   accuracy,
@@ -19,6 +21,18 @@ export {
   saveClassifier,
 } from "./classifier";
 export * from "./comparison";
+export {
+  buildRun,
+  DEFAULT_RUN,
+  IMAGE_DATA,
+  type ImageData,
+  imageShape,
+  modelOf,
+  openModel,
+  type RunConfig,
+  runConfig,
+  type TrainedModel,
+} from "./config";
 export { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
 export {
   type DataSource,

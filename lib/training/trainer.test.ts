@@ -3,8 +3,8 @@ import { describe, test } from "node:test";
 import { toy } from "../data";
 import { linearSchedule } from "../diffusion";
 import { gaussian, minimumSimpleLoss } from "../elbo";
-import { mlp } from "../nets";
-import { engine, tf } from "../tensor";
+import { createNet, mlp } from "../nets";
+import { engine, type Rng, tf } from "../tensor";
 import { assertAllClose } from "../testing";
 import { run, type Trainer, train, trainer } from "./trainer";
 
@@ -158,8 +158,84 @@ describe("trainer", () => {
     const training = trainer({ net, schedule, data, batchSize: 8 });
     await assert.rejects(async () => {
       for await (const _ of run(training, { until: 3 }));
-    }, /the loss is NaN at step 1\. Lower the learning rate/);
+    }, /the loss is NaN at step 1, in the terms L_\{t−1\} of all 8 examples: the weights or the data are not finite\. Lower/);
     disposeAll(training);
+  });
+
+  test("a term that is no number is named with its t", async () => {
+    const data = {
+      sample: (_: unknown, count: number) =>
+        tf.tidy(() => tf.concat([tf.zeros([count - 1, 2]), tf.fill([1, 2], Number.NaN)])),
+    };
+    const training = trainer({ net: mlp({ hidden: 8, depth: 1 }), schedule, data, batchSize: 8 });
+    let message = "";
+    try {
+      for await (const _ of run(training, { until: 3 }));
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    const [, term, t] =
+      /the loss is NaN at step 1, in L_(\d+) \(t = (\d+)\): 1 of 8 examples\./.exec(message) ?? [];
+    assert.equal(Number(t), training.lastTerms().t[7], message);
+    assert.equal(Number(term), Number(t) - 1);
+    disposeAll(training);
+  });
+
+  test("the last step's terms make up its loss", async () => {
+    const training = small();
+    const [loss] = (await losses(training, 2)).slice(1);
+    const terms = training.lastTerms();
+    assert.equal(terms.t.length, 32);
+    assert.ok(terms.t.every((t) => t >= 1 && t <= 1000));
+    const mean = terms.loss.reduce((sum, one) => sum + one, 0) / 32;
+    assertAllClose([mean / 2], [loss], { rel: 1e-5 }); // 2 dimensions
+    disposeAll(training);
+  });
+
+  test("a net with classes learns from labels, hides the asked share of them, and resumes exactly", async () => {
+    const classes = 2;
+    const config = {
+      kind: "unet",
+      imageSize: 4,
+      channels: 4,
+      multipliers: [1],
+      blocks: 1,
+      dropout: 0.2,
+      classes,
+    } as const;
+    const labelled = (source: Rng, count: number) => ({
+      images: source.normal([count, 4, 4, 3]),
+      labels: tf.ones([count], "int32") as tf.Tensor1D,
+    });
+    const data = {
+      sample: (source: Rng, count: number) => labelled(source, count).images,
+      sampleLabelled: labelled,
+    };
+    const make = (labelDropout: number) =>
+      trainer({ net: createNet(config, 1), schedule, data, batchSize: 4, labelDropout, learningRate: 0.01 });
+    const trained = async (labelDropout: number) => {
+      const training = make(labelDropout);
+      await losses(training, 3);
+      const table = training.net.variables["time.class.table"].dataSync();
+      const rows = [0, 1, 2].map((row) => table.slice(16 * row, 16 * (row + 1)).some((value) => value !== 0));
+      disposeAll(training);
+      return rows;
+    };
+    assert.deepEqual(await trained(0), [false, true, false]); // only the class that was shown
+    assert.deepEqual(await trained(1), [false, false, true]); // only "of no known class"
+    const [whole, again] = [make(0.5), make(0.5)];
+    await losses(whole, 2);
+    const kept = Object.fromEntries(Object.entries(whole.tensors()).map(([name, v]) => [name, v.clone()]));
+    again.restore(2, kept);
+    assert.deepEqual(await losses(again, 2), await losses(whole, 2));
+    assert.throws(() => make(1.5), /trainer: labelDropout is 1\.5, expected a probability/);
+    const unlabelled = { sample: data.sample };
+    assert.throws(
+      () => trainer({ net: whole.net, schedule, data: unlabelled }),
+      /trainer: the net has classes, the data have none/,
+    );
+    for (const one of [whole, again]) disposeAll(one);
+    tf.dispose(kept);
   });
 
   test("another net's values are refused, and nothing is changed", async () => {

@@ -16,6 +16,8 @@ import { adam, compile, type Rng, rng, tf } from "../tensor";
 export interface DataSource {
   /** `count` examples [count, …], which the trainer disposes. */
   sample(rng: Rng, count: number): tf.Tensor;
+  /** The same with the class of each, int32 [count]; nets with classes need it. */
+  sampleLabelled?(rng: Rng, count: number): { images: tf.Tensor; labels: tf.Tensor1D };
 }
 
 export interface TrainerOptions {
@@ -42,6 +44,11 @@ export interface TrainerOptions {
   clipNorm?: number;
   /** Decay of the exponential moving average of the weights; default 0.999. */
   emaDecay?: number;
+  /**
+   * Each example's class is hidden from a net with classes with this probability, so that it learns the unconditional
+   * model too (Ho & Salimans 2022, Algorithm 1); default 0.1.
+   */
+  labelDropout?: number;
   /** Default 0. */
   seed?: number;
 }
@@ -57,6 +64,8 @@ export interface Trainer {
   readonly done: number;
   /** One step; resolves to the batch's loss before it, the weighted squared error per dimension. */
   step(): Promise<number>;
+  /** The t = 1…T that the last step drew, and each example's weighted squared error, summed over dimensions. */
+  lastTerms(): { t: Int32Array; loss: Float32Array };
   /** Calls `use` with the averaged weights (EMA) in the network, and puts the trained ones back. */
   withAverages<Result>(use: () => Promise<Result>): Promise<Result>;
   /** Puts the averaged weights in the place of the trained ones for good. */
@@ -73,14 +82,19 @@ export interface Trainer {
 export type Resumable = Pick<Trainer, "done" | "tensors" | "restore">;
 
 /** What `run` runs. */
-export type Stepping = Pick<Trainer, "done" | "step" | "batchSize">;
+export type Stepping = Pick<Trainer, "done" | "step" | "batchSize"> & Partial<Pick<Trainer, "lastTerms">>;
 
 /** A trainer at step 0. Throws on options out of range. The caller disposes it, and the net. */
 export function trainer(options: TrainerOptions): Trainer {
-  const { net, schedule, data, seed = 0, batchSize = 256 } = options;
+  const { net, schedule, data, seed = 0, batchSize = 256, labelDropout = 0.1 } = options;
   const { parameterization = "eps", weighting = "simple", variance = "beta" } = options;
   if (!(Number.isInteger(batchSize) && batchSize > 0))
     throw new Error(`trainer: batchSize is ${batchSize}, expected a positive integer.`);
+  if (!(labelDropout >= 0 && labelDropout <= 1))
+    throw new Error(`trainer: labelDropout is ${labelDropout}, expected a probability.`);
+  const { classes = 0 } = net;
+  if (classes > 0 && !data.sampleLabelled)
+    throw new Error("trainer: the net has classes, the data have none. Give data with sampleLabelled.");
   const { decaySteps } = options;
   if (decaySteps !== undefined && !(decaySteps >= 1))
     throw new Error(`trainer: decaySteps is ${decaySteps}, expected the number of steps to train for.`);
@@ -90,16 +104,32 @@ export function trainer(options: TrainerOptions): Trainer {
   const { learningRate = 1e-3, warmupSteps = 0, clipNorm = 1, emaDecay = 0.999 } = options;
   const optimizer = adam(net.variables, { learningRate, warmupSteps, clipNorm, emaDecay });
 
+  const terms = tf.tidy(() => tf.variable(tf.zeros([2, batchSize]), false)); // t and loss of the last batch
+
+  /** The model while it is trained: told classes, some hidden, and with dropout. */
+  const inTraining = (labels: tf.Tensor1D | undefined, random: Rng): Model => {
+    const shown = labels && hideSome(labels, { classes, rate: labelDropout, random });
+    return { ...model, predict: (xt, t) => net.apply(xt, t, { labels: shown, draws: random }) };
+  };
+
   /** Algorithm 1: the loss of one batch, and a step down its gradient. `draw` numbers the step. */
-  const update = compile((x0: tf.Tensor, draw: tf.Scalar) => {
+  const update = compile(({ x0, draw, labels }: { x0: tf.Tensor; draw: tf.Scalar; labels?: tf.Tensor1D }) => {
     const random = rng(noiseSeed(seed), draw);
     if (decaySteps) optimizer.state.learningRate.assign(cosineRate(learningRate, draw, decaySteps));
     return optimizer.minimize(() => {
       const { t, correction } = drawSteps(x0.shape[0], random);
-      const loss = weightedLoss(model, x0, t, random.normal(x0.shape), weights);
+      const eps = random.normal(x0.shape);
+      const loss = weightedLoss(inTraining(labels, random), x0, t, eps, weights);
+      terms.assign(tf.stack([t.toFloat(), loss]));
       return loss.mul(correction).mean().div(dimsOf(x0)) as tf.Scalar;
     });
   });
+
+  const batchOf = (source: Rng): { x0: tf.Tensor; labels?: tf.Tensor1D } => {
+    if (classes === 0 || !data.sampleLabelled) return { x0: data.sample(source, batchSize) };
+    const { images: x0, labels } = data.sampleLabelled(source, batchSize);
+    return { x0, labels };
+  };
 
   let done = 0;
   const averages = optimizer.averages as Record<string, tf.Variable>;
@@ -118,12 +148,19 @@ export function trainer(options: TrainerOptions): Trainer {
     },
     async step() {
       const loss = tf.tidy(() =>
-        update(data.sample(rng(dataSeed(seed), done), batchSize), tf.scalar(done, "int32")),
+        update({ ...batchOf(rng(dataSeed(seed), done)), draw: tf.scalar(done, "int32") }),
       );
       const [value] = await loss.data();
       loss.dispose();
       done++;
       return value;
+    },
+    lastTerms() {
+      const values = terms.dataSync();
+      return {
+        t: Int32Array.from(values.subarray(0, batchSize)),
+        loss: Float32Array.from(values.subarray(batchSize)),
+      };
     },
     async withAverages(use) {
       swap(net.variables, averages);
@@ -141,8 +178,20 @@ export function trainer(options: TrainerOptions): Trainer {
       assignAll(tensors(), values);
       done = steps;
     },
-    dispose: optimizer.dispose,
+    dispose() {
+      optimizer.dispose();
+      terms.dispose();
+    },
   };
+}
+
+/** The labels, each with this probability replaced by `classes`, "of no known class". */
+function hideSome(
+  labels: tf.Tensor1D,
+  { classes, rate, random }: { classes: number; rate: number; random: Rng },
+): tf.Tensor1D {
+  const hidden = tf.less(random.uniform(labels.shape), rate);
+  return tf.where(hidden, tf.fill(labels.shape, classes, "int32"), labels);
 }
 
 /** Data and noise come from streams of their own, so that another data source leaves the noise as it was. */
@@ -206,7 +255,7 @@ export interface RunOptions {
 
 /**
  * Runs a trainer and tells of every step, giving the event loop a turn after each, so that figures arrive and a stop is
- * heard. Throws when the loss is no longer a number, naming the step; the trainer is then of no more use.
+ * heard. Throws when the loss is no longer a number, naming the step and the term; the trainer is then of no more use.
  */
 export async function* run(
   training: Stepping,
@@ -219,7 +268,7 @@ export async function* run(
     const step = training.done;
     if (!Number.isFinite(loss))
       throw new Error(
-        `train: the loss is ${loss} at step ${step}. Lower the learning rate, or go back to the last checkpoint.`,
+        `train: the loss is ${loss} at step ${step}${culprit(training.lastTerms?.())}. Lower the learning rate, or go back to the last checkpoint.`,
       );
     const secondsPerStep = (performance.now() - started) / 1000 / (step - first);
     yield {
@@ -230,6 +279,18 @@ export async function* run(
     };
     await tf.nextFrame();
   }
+}
+
+/** In which terms of the bound the last step's loss was not finite, as the end of a sentence; "" where nothing is known. */
+function culprit(last: ReturnType<Trainer["lastTerms"]> | undefined): string {
+  if (!last) return "";
+  const steps = Array.from(last.t).filter((_, i) => !Number.isFinite(last.loss[i]));
+  const all = last.t.length;
+  if (steps.length === 0) return ", though the term of each example is finite: their sum is too large";
+  if (steps.length === all && all > 1)
+    return `, in the terms L_{t−1} of all ${all} examples: the weights or the data are not finite`;
+  const list = steps.slice(0, 5).map((t) => `L_${t - 1} (t = ${t})`);
+  return `, in ${list.join(", ")}${steps.length > 5 ? ", …" : ""}: ${steps.length} of ${all} examples`;
 }
 
 /**

@@ -1,92 +1,132 @@
 /** @file What `npm run train` was asked for: its arguments, checked, and the checkpoint that it goes on from. */
-import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { PARAMETERIZATIONS } from "../../lib/diffusion";
 import { WEIGHTINGS } from "../../lib/elbo";
-import { type Checkpoint, loadCheckpoint } from "../../lib/training";
+import {
+  type Checkpoint,
+  IMAGE_DATA,
+  type ImageData,
+  loadCheckpoint,
+  type RunConfig,
+  runConfig,
+} from "../../lib/training";
 import { type Options, readOptions } from "../options";
-import { checkedConfig, DEFAULT_RUN, NET_CONFIGS, type NetName, type RunConfig, wholeFrom0 } from "./config";
+import { checkpointPath } from "./folder";
 
+/** Options that take the place of a value of the configuration, and that value's key. */
+const OVERRIDES = {
+  parameterization: "parameterization",
+  weighting: "weighting",
+  batch: "batchSize",
+  "learning-rate": "learningRate",
+  seed: "seed",
+} as const;
 const VALUES = [
   "data",
+  "config",
   "steps",
-  "batch",
   "out",
-  "seed",
-  "net",
+  "checkpoint-every",
   "parameterization",
   "weighting",
-  "checkpoint-every",
 ] as const;
-const FLAGS = ["resume", "help"] as const;
-type Given = Options<(typeof VALUES)[number], (typeof FLAGS)[number]>;
+const NUMBERS = ["batch", "learning-rate", "seed"] as const;
+const ALL = [...VALUES, ...NUMBERS] as const;
+type Given = Options<(typeof ALL)[number], "resume" | "help">;
 
-export const USAGE = `npm run train -- cifar10 [options]
+const EXPERIMENTS = join(__dirname, "experiments");
 
-  --data DIR            the folder of CIFAR-10's binary version; without it the set is downloaded once
-  --steps N             steps to have taken in the end (2000)
-  --batch N             images in a step (${DEFAULT_RUN.batchSize})
-  --net NAME            ${Object.keys(NET_CONFIGS).join(", ")} (patches)
-  --parameterization P  ${PARAMETERIZATIONS.join(", ")} (eps)
-  --weighting W         ${WEIGHTINGS.join(", ")} (simple)
-  --seed N              of the weights and of all draws (0)
-  --out DIR             the run's folder (runs/cifar10)
+/** The configurations that come with the project, by name. */
+export const experiments = (): string[] =>
+  readdirSync(EXPERIMENTS)
+    .filter((file) => file.endsWith(".json"))
+    .map((file) => basename(file, ".json"))
+    .sort();
+
+export const USAGE = `npm run train -- ${IMAGE_DATA.join("|")} [options]
+
+  --data DIR            the folder with the set's files; without it the set is downloaded once
+  --config FILE         the run's configuration, a JSON file or one of ${experiments().join(", ")}
+                        (the data set's own)
+  --steps N             steps to have taken in the end, also for a run that goes on
+  --out DIR             the run's folder (runs/ and the configuration's name)
   --checkpoint-every N  seconds between checkpoints (300)
-  --resume              go on from the folder's last checkpoint, with its configuration`;
+  --resume              go on from the folder's last checkpoint, with its configuration
+
+In place of the configuration's value, for a new run:
+  --parameterization P  ${PARAMETERIZATIONS.join(", ")}
+  --weighting W         ${WEIGHTINGS.join(", ")}
+  --batch N             images in a step
+  --learning-rate R     of Adam
+  --seed N              of the first weights and of all draws`;
 
 /** A run as it was asked for. */
 export interface Request {
   dir: string | undefined;
   out: string;
-  steps: number;
   checkpointSeconds: number;
   /** The checkpoint to go on from. */
   from: Checkpoint | null;
   config: RunConfig;
 }
 
-/** Where a run keeps its last checkpoint. */
-export const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
-
 /** What was asked for, checked; "help" where that was. Throws one line on the first mistake. */
 export function parseRequest(args: readonly string[]): Request | "help" {
   const [data, ...rest] = args;
   if (!data || ["help", "--help", "-h"].includes(data)) return "help";
-  if (data !== "cifar10") throw new Error(`unknown data set "${data}", expected cifar10.`);
-  const options = readOptions(rest, { values: VALUES, flags: FLAGS });
+  if (!IMAGE_DATA.includes(data as ImageData))
+    throw new Error(`unknown data set "${data}", expected ${IMAGE_DATA.join(" or ")}.`);
+  const options = readOptions(rest, { values: ALL, flags: ["resume", "help"] as const });
   if (options.flag("help")) return "help";
-  const out = options.text("out") ?? "runs/cifar10";
+  const name = options.text("config") ?? data;
+  const out = options.text("out") ?? join("runs", basename(name, ".json"));
   const from = options.flag("resume") ? loadCheckpoint(checkpointPath(out)) : null;
   if (!from && existsSync(checkpointPath(out)))
     throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
-  const steps = options.wholeNumber("steps", 2000);
-  if (from && from.step >= steps)
+  const config = from ? resumedConfig(options, from, out) : newConfig(options, name);
+  if (config.data !== data)
+    throw new Error(
+      `${from ? out : name} is a run on ${config.data}. Write: npm run train -- ${config.data} …`,
+    );
+  if (from && from.step >= config.steps)
     throw new Error(`${out} has taken ${from.step} steps already. Ask for more with --steps.`);
-  return {
-    dir: options.text("data"),
-    out,
-    steps,
-    checkpointSeconds: options.wholeNumber("checkpoint-every", 300),
-    from,
-    config: from ? resumedConfig(options, checkedConfig(from.config, out)) : newConfig(options),
-  };
+  const checkpointSeconds = options.wholeNumber("checkpoint-every", 300);
+  return { dir: options.text("data"), out, checkpointSeconds, from, config };
 }
 
-function newConfig(options: Given): RunConfig {
-  const names = Object.keys(NET_CONFIGS) as NetName[];
-  return {
-    ...DEFAULT_RUN,
-    net: NET_CONFIGS[options.oneOf("net", names, "patches")],
-    parameterization: options.oneOf("parameterization", PARAMETERIZATIONS, "eps"),
-    weighting: options.oneOf("weighting", WEIGHTINGS, "simple"),
-    batchSize: options.wholeNumber("batch", DEFAULT_RUN.batchSize),
-    seed: wholeFrom0("seed", options.text("seed")),
-  };
+/** The value of an option as it goes into the configuration, which checks it. */
+const overrideOf = (options: Given, name: keyof typeof OVERRIDES): unknown =>
+  (NUMBERS as readonly string[]).includes(name) ? options.number(name, 0) : options.text(name);
+
+function newConfig(options: Given, name: string): RunConfig {
+  const config = readConfig(name);
+  const given = (Object.keys(OVERRIDES) as (keyof typeof OVERRIDES)[])
+    .filter((option) => options.text(option) !== undefined)
+    .map((option) => [OVERRIDES[option], overrideOf(options, option)]);
+  const steps = options.wholeNumber("steps", config.steps);
+  return runConfig({ ...config, ...Object.fromEntries(given), steps }, `train ${name}`);
 }
 
-function resumedConfig(options: Given, config: RunConfig): RunConfig {
-  for (const name of ["net", "parameterization", "weighting", "batch", "seed"] as const)
+/** The configuration in a file, or the one of this name that comes with the project. */
+export function readConfig(name: string): RunConfig {
+  const path = experiments().includes(name) ? join(EXPERIMENTS, `${name}.json`) : name;
+  let value: unknown;
+  try {
+    value = JSON.parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new Error(
+      `--config is "${name}", which cannot be read (${(error as Error).message}), expected a JSON file or one of ${experiments().join(", ")}.`,
+      { cause: error },
+    );
+  }
+  return runConfig(value, path);
+}
+
+function resumedConfig(options: Given, from: Checkpoint, out: string): RunConfig {
+  for (const name of [...(Object.keys(OVERRIDES) as (keyof typeof OVERRIDES)[]), "config"] as const)
     if (options.text(name) !== undefined)
       throw new Error(`--${name} is part of the run that --resume goes on with. Leave it out.`);
-  return config;
+  const config = runConfig(from.config, out);
+  return { ...config, steps: options.wholeNumber("steps", config.steps) };
 }

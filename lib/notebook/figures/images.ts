@@ -20,13 +20,31 @@ export interface ImageOptions extends FigureOptions {
 const GAP = 2; // pixels of the enlarged grid between pictures
 const TARGET_CELL = 64; // small pictures are enlarged by a whole factor to about this many pixels
 
+/** Pixels of a picture, row-major [height, width, 4], 0…255. */
+export interface Picture {
+  width: number;
+  height: number;
+  rgba: Uint8ClampedArray;
+}
+
 /** A grid of pictures in reading order; values beyond the range are clipped. Throws on other shapes than [n, h, w, 1 or 3]. */
 export function imageGrid(images: Images, options: ImageOptions = {}): Figure {
+  const { width, height, rgba } = packImages(images, options);
+  const png = encodePng(width, height, rgba).toString("base64");
+  const [count] = images.shape;
+  return gridFigure(png, width, height, columnsOf(count, options), count, options);
+}
+
+const columnsOf = (count: number, { columns }: ImageOptions): number =>
+  columns ?? Math.ceil(Math.sqrt(count));
+
+/** The pixels of `imageGrid`, for files. */
+export function packImages(images: Images, options: Pick<ImageOptions, "columns" | "range"> = {}): Picture {
   const [count, height, width, channels] = checkedShape(images.shape);
   const pixels = isTensorLike(images) ? images.dataSync() : images.data;
   if (pixels.length !== count * height * width * channels)
-    throw new Error(`imageGrid: got ${pixels.length} values, expected ${images.shape.join("×")}.`);
-  const columns = options.columns ?? Math.ceil(Math.sqrt(count));
+    throw new Error(`packImages: got ${pixels.length} values, expected ${images.shape.join("×")}.`);
+  const columns = columnsOf(count, options);
   const rows = Math.ceil(count / columns);
   const factor = Math.max(1, Math.round(TARGET_CELL / Math.max(height, width)));
   const [cellWidth, cellHeight] = [width * factor + GAP, height * factor + GAP];
@@ -45,14 +63,13 @@ export function imageGrid(images: Images, options: ImageOptions = {}): Figure {
           rgba[target + channel] = toByte(pixels[source + (channels === 3 ? channel : 0)]);
       }
   }
-  const png = encodePng(totalWidth, totalHeight, rgba);
-  return gridFigure(png.toString("base64"), totalWidth, totalHeight, columns, count, options);
+  return { width: totalWidth, height: totalHeight, rgba };
 }
 
 function checkedShape(shape: readonly number[]): [number, number, number, number] {
   if (shape.length !== 4 || (shape[3] !== 1 && shape[3] !== 3) || shape[0] === 0)
     throw new Error(
-      `imageGrid: got shape [${shape}], expected [n, height, width, channels] with n ≥ 1 and 1 or 3 channels.`,
+      `packImages: got shape [${shape}], expected [n, height, width, channels] with n ≥ 1 and 1 or 3 channels.`,
     );
   return shape as unknown as [number, number, number, number];
 }

@@ -10,7 +10,7 @@ export {
   type Series,
 } from "./charts";
 export { type AnimationOptions, animation, type PanelOptions, panels } from "./compose";
-export { type ImageOptions, type Images, imageGrid } from "./images";
+export { type ImageOptions, type Images, imageGrid, type Picture, packImages } from "./images";
 export type { Numbers, Points, TensorLike } from "./numbers";
 export { type Field, type FieldOptions, heatmap, type ScatterOptions, scatter } from "./planes";
 export { colour, type FigureOptions, PALETTE } from "./style";
