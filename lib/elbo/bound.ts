@@ -128,8 +128,8 @@ async function sliceValues(model: Model, x0: tf.Tensor, steps: readonly number[]
   return { terms: await read(terms), squares: await read(squares) };
 }
 
-/** ‖x_0 − x̂_0‖²/D from μ̃ − μ_θ. */
-function squaredErrorPerDim({ schedule }: Model, residual: tf.Tensor, t: tf.Tensor1D): tf.Tensor {
+/** ‖x_0 − x̂_0‖²/D of each example [B] from its `meanResidual`. The caller disposes. */
+export function squaredErrorPerDim({ schedule }: Model, residual: tf.Tensor, t: tf.Tensor1D): tf.Tensor {
   const { scale } = conversion(schedule, "mean", "x0");
   const perDim = scale.map((value) => value ** 2 / dimsOf(residual));
   return mix(t, [perDim, sumDims(residual.square())]);

@@ -1,7 +1,21 @@
-/** @file Distances between what a model draws and the data, each to be shown beside its floor. */
+/** @file Distances between what a model draws and the data, each to be shown beside its floor; bits per dimension of images. */
 export { assignment } from "./assignment";
+export {
+  type BitsPart,
+  type BitsSummary,
+  bitsSummary,
+  type ImageBits,
+  type ImageBitsOptions,
+  imageBits,
+  type Measured,
+} from "./bits";
 export { type W2WithFloor, w2WithFloor } from "./floor";
+export { frechetDistance } from "./frechet";
+export { type Kid, type KidOptions, kid } from "./kid";
+export { covariance, type Moments, mergeMoments, momentsOf, spreadOf, standardErrors } from "./moments";
+export { type Neighbours, nearest, type PrecisionRecall, precisionRecall } from "./neighbours";
 export type { PointSet } from "./points";
+export { type Rows, rowsOf } from "./rows";
 export {
   type GaussianMoments,
   slicedW2,

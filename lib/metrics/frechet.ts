@@ -1,0 +1,37 @@
+/**
+ * @file The Fréchet distance between the Gaussians of two sets of features (Heusel et al. 2017, eq. 6), which is a FID
+ * where the features are Inception-v3's, and one of its own kind with any other extractor.
+ */
+import { EigenvalueDecomposition, Matrix } from "ml-matrix";
+import { covariance, type Moments } from "./moments";
+
+/**
+ * ‖m_a − m_b‖² + tr A + tr B − 2 tr (A^½ B A^½)^½, by symmetric eigenproblems in float64; 0 or more. Fewer rows than
+ * dimensions leave a covariance singular, which is allowed. Throws where the dimensions differ or on fewer than two rows.
+ */
+export function frechetDistance(a: Moments, b: Moments): number {
+  const dims = a.mean.length;
+  if (b.mean.length !== dims)
+    throw new Error(
+      `frechetDistance: got ${dims} and ${b.mean.length} dimensions, expected the same extractor.`,
+    );
+  const [first, second] = [a, b].map((moments) => asMatrix(covariance(moments), dims));
+  const root = squareRoot(first);
+  const cross = eigenvalues(root.mmul(second).mmul(root));
+  const apart = a.mean.reduce((sum, value, i) => sum + (value - b.mean[i]) ** 2, 0);
+  const shared = cross.reduce((sum, value) => sum + Math.sqrt(Math.max(0, value)), 0);
+  return Math.max(0, apart + first.trace() + second.trace() - 2 * shared);
+}
+
+const asMatrix = (values: Float64Array, dims: number): Matrix => Matrix.from1DArray(dims, dims, values);
+
+const decompose = (matrix: Matrix) => new EigenvalueDecomposition(matrix, { assumeSymmetric: true });
+
+const eigenvalues = (matrix: Matrix): number[] => decompose(matrix).realEigenvalues;
+
+/** The positive semidefinite root; eigenvalues that rounding took below 0 count as 0. */
+function squareRoot(matrix: Matrix): Matrix {
+  const { realEigenvalues, eigenvectorMatrix } = decompose(matrix);
+  const roots = realEigenvalues.map((value) => Math.sqrt(Math.max(0, value)));
+  return eigenvectorMatrix.clone().mulRowVector(roots).mmul(eigenvectorMatrix.transpose());
+}

@@ -1,0 +1,78 @@
+/**
+ * @file The kernel distance of features (Bińkowski et al. 2018): the unbiased estimate of the squared maximum mean
+ * discrepancy with the kernel (⟨x, y⟩/D + 1)³. Unlike a Fréchet distance it does not depend on the number of images.
+ */
+import { type Estimate, estimate } from "../elbo/statistics";
+import { rng, tf } from "../tensor";
+import { checkRows, type Rows } from "./rows";
+
+export interface KidOptions {
+  /** Rows of each set in one subset, at most; default 1000. */
+  subsetSize?: number;
+  /** Of the order in which rows fall into subsets; default 0. */
+  seed?: number;
+}
+
+/** A kernel distance; may be below 0. */
+export interface Kid extends Estimate {
+  subsetSize: number;
+}
+
+/**
+ * The mean of MMD² over disjoint subsets of both sets, in random order, and its standard error over them: at least two
+ * subsets. Throws on fewer than four rows of either, and where the dimensions differ.
+ */
+export async function kid(
+  a: Rows,
+  b: Rows,
+  { subsetSize: most = 1000, seed = 0 }: KidOptions = {},
+): Promise<Kid> {
+  checkRows("kid", a, b);
+  const rows = Math.min(a.count, b.count);
+  if (rows < 4) throw new Error(`kid: got ${a.count} and ${b.count} rows, expected at least four of each.`);
+  const subsets = Math.max(2, Math.ceil(rows / most));
+  const subsetSize = Math.floor(rows / subsets);
+  const [orderA, orderB] = [shuffled(a.count, seed, 0), shuffled(b.count, seed, 1)];
+  const values: number[] = [];
+  for (let i = 0; i < subsets; i++) {
+    const part = (order: Uint32Array) => order.subarray(i * subsetSize, (i + 1) * subsetSize);
+    values.push(squaredMmd(gathered(a, part(orderA)), gathered(b, part(orderB)), a.dims));
+    await tf.nextFrame();
+  }
+  return { ...estimate(values), subsetSize };
+}
+
+function shuffled(count: number, seed: number, stream: number): Uint32Array {
+  const keys = tf.tidy(() => rng(seed, stream).uniform([count]).dataSync());
+  return Uint32Array.from({ length: count }, (_, i) => i).sort((x, y) => keys[x] - keys[y] || x - y);
+}
+
+function gathered(rows: Rows, places: Uint32Array): Float32Array {
+  const values = new Float32Array(places.length * rows.dims);
+  places.forEach((place, i) => {
+    values.set(rows.slice(place, place + 1), i * rows.dims);
+  });
+  return values;
+}
+
+/** The unbiased estimate of MMD² (Gretton et al. 2012, eq. 3): pairs of a row with itself are left out. */
+function squaredMmd(a: Float32Array, b: Float32Array, dims: number): number {
+  const [m, n] = [a.length / dims, b.length / dims];
+  const own = (x: Float32Array, count: number) => {
+    const k = kernel(x, x, dims);
+    let sum = 0;
+    for (let i = 0; i < k.length; i++) if (i % (count + 1) !== 0) sum += k[i];
+    return sum / (count * (count - 1));
+  };
+  const between = kernel(a, b, dims).reduce((sum, value) => sum + value, 0) / (m * n);
+  return own(a, m) + own(b, n) - 2 * between;
+}
+
+/** (⟨x, y⟩/dims + 1)³ of all pairs, in float64 from float32 products. */
+function kernel(a: Float32Array, b: Float32Array, dims: number): Float64Array {
+  const products = tf.tidy(() => {
+    const [x, y] = [a, b].map((values) => tf.tensor2d(values, [values.length / dims, dims]));
+    return tf.matMul(x, y, false, true).dataSync();
+  });
+  return Float64Array.from(products, (value) => (value / dims + 1) ** 3);
+}

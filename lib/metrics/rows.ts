@@ -1,0 +1,86 @@
+/**
+ * @file Sets of rows too many for a table of all their distances: features or pixels, read part by part, and the products
+ * and distances between two of them block by block. What is kept at once is a block.
+ */
+import { tf } from "../tensor";
+
+/** Rows of `dims` numbers. */
+export interface Rows {
+  readonly count: number;
+  readonly dims: number;
+  /** Rows from…to−1, row-major. */
+  slice(from: number, to: number): Float32Array;
+}
+
+/** Rows in one array, of bytes such as pixels or of float32 such as features. Throws on a part of a row. */
+export function rowsOf(values: Float32Array | Uint8Array, dims: number): Rows {
+  const count = values.length / dims;
+  if (!Number.isInteger(count))
+    throw new Error(`rowsOf: got ${values.length} numbers, expected a multiple of the ${dims} dimensions.`);
+  return { count, dims, slice: (from, to) => Float32Array.from(values.subarray(from * dims, to * dims)) };
+}
+
+/** Throws unless both have rows, of one dimension. */
+export function checkRows(caller: string, a: Rows, b: Rows): void {
+  if (a.dims !== b.dims)
+    throw new Error(`${caller}: got rows of ${a.dims} and of ${b.dims} dimensions, expected the same.`);
+  if (a.count === 0 || b.count === 0)
+    throw new Error(`${caller}: got ${a.count} and ${b.count} rows, expected at least one of each.`);
+}
+
+/** ⟨x, y⟩ of a block: rows of `a` from `row`, of `b` from `column`; values row-major [height, width]. */
+export interface Block {
+  row: number;
+  column: number;
+  height: number;
+  width: number;
+  values: Float32Array;
+}
+
+const BLOCK = { height: 1024, width: 4096 };
+
+/** Squared distances block by block, row of blocks after row of blocks, giving way to the event loop after each. */
+export async function eachDistanceBlock(a: Rows, b: Rows, visit: (block: Block) => void): Promise<void> {
+  const centre = middle(b);
+  for (let row = 0; row < a.count; row += BLOCK.height) {
+    const height = Math.min(BLOCK.height, a.count - row);
+    const rows = centred(a.slice(row, row + height), centre);
+    for (let column = 0; column < b.count; column += BLOCK.width) {
+      const width = Math.min(BLOCK.width, b.count - column);
+      const columns = centred(b.slice(column, column + width), centre);
+      const values = squaredDistances(rows, columns, a.dims);
+      visit({ row, column, height, width, values });
+      await tf.nextFrame();
+    }
+  }
+}
+
+/** A point amid the rows: distances taken from there lose less to float32. */
+function middle(rows: Rows): Float64Array {
+  const count = Math.min(rows.count, 1000);
+  const values = rows.slice(0, count);
+  const centre = new Float64Array(rows.dims);
+  values.forEach((value, i) => {
+    centre[i % rows.dims] += value / count;
+  });
+  return centre;
+}
+
+const centred = (values: Float32Array, centre: Float64Array): Float32Array =>
+  values.map((value, i) => value - centre[i % centre.length]);
+
+/** ‖x‖² + ‖y‖² − 2⟨x, y⟩, at least 0. */
+function squaredDistances(a: Float32Array, b: Float32Array, dims: number): Float32Array {
+  return tf.tidy(() => {
+    const [x, y] = [a, b].map((values) => tf.tensor2d(values, [values.length / dims, dims]));
+    const products = tf.matMul(x, y, false, true).mul(-2);
+    const squares = products.add(x.square().sum(1, true)).add(y.square().sum(1));
+    return squares.maximum(0).dataSync() as Float32Array;
+  });
+}
+
+/** ‖x − y‖² of one row each, in float64. */
+export function squaredDistance(a: Rows, i: number, b: Rows, j: number): number {
+  const [x, y] = [a.slice(i, i + 1), b.slice(j, j + 1)];
+  return x.reduce((sum, value, d) => sum + (value - y[d]) ** 2, 0);
+}
