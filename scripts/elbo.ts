@@ -4,9 +4,9 @@
  *
  * The numbers are those of `exactBound` (`lib/elbo/analytic`), closed form or quadrature in float64: no tensor is made.
  */
-import { parseArgs } from "node:util";
 import type { Schedule, Variance } from "../lib/diffusion";
 import type { Distribution, ExactBound } from "../lib/elbo/analytic";
+import { type Options, readOptions } from "./options";
 
 const USAGE = `Usage: npm run -s elbo -- [options]
 
@@ -28,24 +28,14 @@ const SCHEDULES = ["linear", "cosine"] as const;
 const VARIANCES = ["beta", "betaTilde"] as const;
 const MOST_STEPS = 100_000;
 
-const text = { type: "string" } as const;
-const flag = { type: "boolean" } as const;
-const OPTIONS = {
-  data: text,
-  mean: text,
-  std: text,
-  weights: text,
-  means: text,
-  stds: text,
-  schedule: text,
-  "beta-start": text,
-  "beta-end": text,
-  steps: text,
-  variance: text,
-  "allow-prior-mismatch": flag,
-  json: flag,
-  help: { ...flag, short: "h" },
-} as const;
+const GAUSSIAN = ["mean", "std"] as const;
+const MIXTURE = ["weights", "means", "stds"] as const;
+const BETAS = ["beta-start", "beta-end"] as const;
+const VALUES = [...(["data", "schedule", "steps", "variance"] as const), ...GAUSSIAN, ...MIXTURE, ...BETAS];
+const FLAGS = ["allow-prior-mismatch", "json", "help"] as const;
+
+type Value = (typeof VALUES)[number];
+type Given = Options<Value, (typeof FLAGS)[number]>;
 
 /** What was asked for, checked: names are known, numbers are numbers in range. */
 interface Request {
@@ -63,14 +53,12 @@ interface MixtureRequest {
   stds: number[];
 }
 
-type Options = Partial<Record<keyof typeof OPTIONS, string | boolean>>;
-
 /** The request that these arguments make, or "help". Throws with one line on the first that is wrong. */
 function parseRequest(args: readonly string[]): Request | "help" {
-  const options = readOptions(args);
-  if (options.help) return "help";
-  const numSteps = wholeNumber(options, "steps", 1000, MOST_STEPS);
-  const variance = oneOf(options, "variance", VARIANCES);
+  const options = readOptions(args, { values: VALUES, flags: FLAGS });
+  if (options.flag("help")) return "help";
+  const numSteps = options.wholeNumber("steps", 1000, MOST_STEPS);
+  const variance = options.oneOf("variance", VARIANCES, "beta");
   if (variance === "betaTilde" && numSteps === 1)
     throw new Error(
       "--variance betaTilde takes its first variance from t = 2, but --steps is 1. Use --variance beta.",
@@ -80,19 +68,18 @@ function parseRequest(args: readonly string[]): Request | "help" {
     schedule: parseSchedule(options),
     numSteps,
     variance,
-    allowPriorMismatch: !!options["allow-prior-mismatch"],
-    json: !!options.json,
+    allowPriorMismatch: options.flag("allow-prior-mismatch"),
+    json: options.flag("json"),
   };
 }
 
-function parseData(options: Options): Request["data"] {
-  const kind = oneOf(options, "data", DATA);
-  const own = kind === "gaussian" ? (["mean", "std"] as const) : (["weights", "means", "stds"] as const);
-  const other = kind === "gaussian" ? (["weights", "means", "stds"] as const) : (["mean", "std"] as const);
+function parseData(options: Given): Request["data"] {
+  const kind = options.oneOf("data", DATA, "gaussian");
+  const [own, other] = kind === "gaussian" ? [GAUSSIAN, MIXTURE] : [MIXTURE, GAUSSIAN];
   refuse(options, other, `--data ${kind}`, own);
   if (kind === "gaussian")
-    return { kind, mean: number(options, "mean", 0), std: positive("std", number(options, "std", 1)) };
-  const [weights, means, stds] = own.map((name) => numbers(options, name));
+    return { kind, mean: options.number("mean", 0), std: positive("std", options.number("std", 1)) };
+  const [weights, means, stds] = MIXTURE.map((name) => listOf(options, name));
   if (means.length !== weights.length || stds.length !== weights.length)
     throw new Error(
       `--weights, --means and --stds have ${weights.length}, ${means.length} and ${stds.length} numbers, expected as many of each.`,
@@ -106,105 +93,40 @@ function parseData(options: Options): Request["data"] {
   return { kind, weights, means, stds };
 }
 
-function parseSchedule(options: Options): Request["schedule"] {
-  const kind = oneOf(options, "schedule", SCHEDULES);
-  const range = ["beta-start", "beta-end"] as const;
+function parseSchedule(options: Given): Request["schedule"] {
+  const kind = options.oneOf("schedule", SCHEDULES, "linear");
   if (kind === "cosine") {
-    refuse(options, range, "--schedule cosine", ["steps"]);
+    refuse(options, BETAS, "--schedule cosine", ["steps"]);
     return { kind };
   }
-  const [betaStart, betaEnd] = range.map((name, i) => {
-    const beta = number(options, name, [1e-4, 0.02][i]);
+  const [betaStart, betaEnd] = BETAS.map((name, i) => {
+    const beta = options.number(name, [1e-4, 0.02][i]);
     if (beta > 0 && beta < 1) return beta;
     throw new Error(`--${name} is ${beta}, expected a variance between 0 and 1, both excluded.`);
   });
   return { kind, betaStart, betaEnd };
 }
 
-/** The options as strings. A value may begin with a minus sign: `--means -1,1`. */
-function readOptions(args: readonly string[]): Options {
-  const joined: string[] = [];
-  for (const arg of args) {
-    const name = joined.at(-1)?.match(/^--([a-z-]+)$/)?.[1];
-    const takesValue = name !== undefined && OPTIONS[name as keyof typeof OPTIONS]?.type === "string";
-    if (takesValue && /^-[^-]/.test(arg)) joined.push(`${joined.pop()}=${arg}`);
-    else joined.push(arg);
-  }
-  const { values, tokens } = parseArgs({
-    args: joined,
-    options: OPTIONS,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  });
-  for (const token of tokens) {
-    if (token.kind === "positional")
-      throw new Error(`unexpected "${token.value}", expected options such as --data gaussian.`);
-    if (token.kind === "option") checkOption(token.name, token.rawName, token.value);
-  }
-  return values;
-}
-
-function checkOption(name: string, rawName: string, value: string | undefined): void {
-  const option = OPTIONS[name as keyof typeof OPTIONS];
-  if (!option) {
-    const names = Object.keys(OPTIONS).map((known) => `--${known}`);
-    throw new Error(`unknown option ${rawName}, expected one of ${names.join(", ")}.`);
-  }
-  if (option.type === "string" && !value)
-    throw new Error(`${rawName} has no value. --help shows the choices.`);
-  if (option.type === "boolean" && value !== undefined) throw new Error(`${rawName} takes no value.`);
-}
-
 /** Throws where an option was given that has no meaning here. */
-function refuse(options: Options, names: readonly (keyof Options)[], where: string, own: readonly string[]) {
-  const given = names.find((name) => options[name] !== undefined);
+function refuse(options: Given, names: readonly Value[], where: string, own: readonly Value[]) {
+  const given = names.find((name) => options.text(name) !== undefined);
   if (given)
     throw new Error(
       `--${given} has no meaning for ${where}, which takes ${own.map((name) => `--${name}`).join(", ")}.`,
     );
 }
 
-/** The option's value, one of `choices`; the first by default. */
-function oneOf<Choice extends string>(
-  options: Options,
-  name: keyof Options,
-  choices: readonly Choice[],
-): Choice {
-  const value = options[name] ?? choices[0];
-  if (choices.includes(value as Choice)) return value as Choice;
-  throw new Error(`--${name} is "${value}", expected one of ${choices.join(", ")}.`);
-}
-
-function number(options: Options, name: keyof Options, otherwise: number): number {
-  return options[name] === undefined ? otherwise : toNumber(name, String(options[name]));
-}
-
-function numbers(options: Options, name: keyof Options): number[] {
-  if (options[name] === undefined)
-    throw new Error(
-      `--${name} is missing, expected with --data mixture one number per component: --weights 0.5,0.5 --means -1,1 --stds 0.3,0.3.`,
-    );
-  return String(options[name])
-    .split(",")
-    .map((part) => toNumber(name, part));
-}
-
-function toNumber(name: string, part: string): number {
-  const value = part.trim() === "" ? Number.NaN : Number(part);
-  if (Number.isFinite(value)) return value;
-  throw new Error(`--${name} has "${part}", expected a finite number, such as 0.5 or 1e-4.`);
+function listOf(options: Given, name: Value): number[] {
+  const numbers = options.numbers(name);
+  if (numbers) return numbers;
+  throw new Error(
+    `--${name} is missing, expected with --data mixture one number per component: --weights 0.5,0.5 --means -1,1 --stds 0.3,0.3.`,
+  );
 }
 
 function positive(name: string, value: number): number {
   if (value > 0) return value;
   throw new Error(`--${name} has ${value}, expected a standard deviation above 0.`);
-}
-
-function wholeNumber(options: Options, name: keyof Options, otherwise: number, most: number): number {
-  const value = number(options, name, otherwise);
-  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
-  throw new Error(`--${name} is ${value}, expected a whole number from 1 to ${most}, such as 1000.`);
 }
 
 /** What the library makes of a request. */

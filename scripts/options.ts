@@ -69,25 +69,13 @@ function choice<Choice extends string>(name: string, value: string, choices: rea
   throw new Error(`--${name} is "${value}", expected one of ${choices.join(", ")}.`);
 }
 
-/** The arguments, each number that begins with a minus tied to the option before it, as the parser wants it. */
-function tied(args: readonly string[], values: readonly string[]): string[] {
-  const all: string[] = [];
-  for (const arg of args) {
-    const last = all.at(-1);
-    const isValue = /^-[\d.]/.test(arg) && last?.startsWith("--") && values.includes(last.slice(2));
-    if (isValue) all.push(`${all.pop()}=${arg}`);
-    else all.push(arg);
-  }
-  return all;
-}
-
 function parse(args: readonly string[], values: readonly string[], flags: readonly string[]) {
   const known = [
     ...values.map((name) => [name, { type: "string" }] as const),
-    ...flags.map((name) => [name, { type: "boolean" }] as const),
+    ...flags.map((name) => [name, { type: "boolean", ...(name === "help" ? { short: "h" } : {}) }] as const),
   ];
   const { values: given, tokens } = parseArgs({
-    args: tied(args, values),
+    args: [...args],
     options: Object.fromEntries(known),
     strict: false,
     allowPositionals: true,
@@ -99,9 +87,10 @@ function parse(args: readonly string[], values: readonly string[], flags: readon
         `unexpected "${token.value}", expected options: --${[...values, ...flags].join(", --")}.`,
       );
     if (token.kind !== "option") continue;
-    const { name, rawName, value } = token;
+    const { name, rawName, value, inlineValue } = token;
+    const isNext = !inlineValue && value?.startsWith("--"); // another option, taken for a value
     if (flags.includes(name) && value !== undefined) throw new Error(`${rawName} takes no value.`);
-    if (values.includes(name) && !value) throw new Error(`${rawName} has no value.`);
+    if (values.includes(name) && (!value || isNext)) throw new Error(`${rawName} has no value.`);
     if (![...values, ...flags].includes(name))
       throw new Error(`unknown option ${rawName}, expected one of --${[...values, ...flags].join(", --")}.`);
   }
