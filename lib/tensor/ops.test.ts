@@ -316,7 +316,69 @@ test("swish, biases and dense layers, and their gradients", () => {
   const [got, want] = [ours, tfjs].map((f) => both(f as never, [x, w, b], weight));
   assertEach(got, want.map(values), { rel: 1e-5, abs: 2e-6 });
   checkByDifferences(ours as never, [x, w, b], weight);
-  assertAllClose(values(dense(x, w, b)), values(addBias(dense(x, w), b)), { rel: 1e-6 });
+  assertAllClose(values(dense(x, w, b)), values(addBias(dense(x, w), b)), { rel: 1e-5, abs: 1e-6 });
+});
+
+/** A dense layer's value and gradients of sum(y · weight) in float64: y, dx, dw, dbias. */
+function dense64(
+  [rows, inputs, outputs]: number[],
+  withSwish: boolean,
+  { x, w, bias, weight }: Record<string, number[]>,
+): Float64Array[] {
+  const [y, dx, dw, dbias] = [rows * outputs, rows * inputs, inputs * outputs, outputs].map(
+    (size) => new Float64Array(size),
+  );
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < outputs; j++) {
+      let u = bias[j];
+      for (let k = 0; k < inputs; k++) u += x[i * inputs + k] * w[k * outputs + j];
+      const s = 1 / (1 + Math.exp(-u));
+      y[i * outputs + j] = withSwish ? u * s : u;
+      const du = weight[i * outputs + j] * (withSwish ? s * (1 + u * (1 - s)) : 1);
+      dbias[j] += du;
+      for (let k = 0; k < inputs; k++) {
+        dx[i * inputs + k] += du * w[k * outputs + j];
+        dw[k * outputs + j] += du * x[i * inputs + k];
+      }
+    }
+  return [y, dx, dw, dbias];
+}
+
+for (const sizes of [
+  [1, 1, 1],
+  [7, 5, 3],
+  [300, 34, 128],
+  [65, 128, 2],
+  [70, 19, 16],
+  [5000, 33, 21],
+  [4999, 40, 5],
+])
+  test(`dense [${sizes.slice(0, 2)}] to ${sizes[2]}, with and without swish: float64`, () => {
+    const [rows, inputs, outputs] = sizes;
+    const [x, w, bias] = [draw([rows, inputs]), draw([inputs, outputs], 0.5), draw([outputs])];
+    const weight = draw([rows, outputs]);
+    const data = { x: values(x), w: values(w), bias: values(bias), weight: values(weight) };
+    for (const withSwish of [false, true]) {
+      const layer = (...[x, w, bias]: tf.Tensor[]) => dense(x, w, bias, { swish: withSwish });
+      const want = dense64(sizes, withSwish, data);
+      const got = both(layer, [x, w, bias], weight);
+      for (const [i, name] of ["y", "dx", "dw", "dbias"].entries()) {
+        const off = distance(values(got[i]), want[i]);
+        assert.ok(off < 3e-6, `${name} of swish ${withSwish}: off by ${off}`);
+      }
+      const again = both(layer, [x, w, bias], weight);
+      assert.deepEqual(again.map(values), got.map(values), "the same bits each time");
+    }
+  });
+
+test("a dense layer's gradients agree with finite differences, and compiled it is the same", () => {
+  const inputs = [draw([40, 24]), draw([24, 20], 0.3), draw([20])];
+  const weight = draw([40, 20]);
+  const layer = (...[x, w, bias]: tf.Tensor[]) => dense(x, w, bias, { swish: true });
+  checkByDifferences(layer, inputs, weight);
+  const all = (...given: tf.Tensor[]) => both(layer, given, weight);
+  assertEach(compile(all)(...inputs) as tf.Tensor[], all(...inputs).map(values), { rel: 1e-6, abs: 1e-7 });
+  assertNoLeak(() => tf.tidy(() => all(...inputs)));
 });
 
 test("compiled or not, the fused ops give the same, each time, and leave nothing", fused, () => {
@@ -367,5 +429,6 @@ test("shapes that do not fit name themselves", () => {
   );
   assert.throws(() => attention(tf.zeros([2, 4, 10])), /attention: qkv has shape \[2,4,10\]/);
   assert.throws(() => upsample(tf.zeros([2, 4]) as never), /upsample: x has shape \[2,4\]/);
+  assert.throws(() => dense(x, tf.zeros([10, 2]), c), /dense: bias has shape \[10\], expected \[2\]/);
   assert.throws(() => dense(x, tf.zeros([9, 2])), /dense: x has shape \[2,4,4,10\] and w \[9,2\]/);
 });
