@@ -6,7 +6,7 @@
  * In some coordinates the bound's weights span ten orders of magnitude. What makes every cell train all the same, and
  * leaves the optimum of its loss where it is:
  * - the network's input is scaled, so that its first layer is not linear at the beginning (`INPUT_GAIN`);
- * - the network's output has size 1 at every t: for the mean and the score it is read in units of their own (`readOut`);
+ * - the network's output is nowhere much larger than 1: the mean and the score are read in units of their own (`readOut`);
  * - half of the t are uniform, half follow β_t/(1−ᾱ_t), the shape of the bound's weight on ε, each value corrected for
  *   its t's probability: the corrected weight on ε is then nowhere much above twice its mean (`comparisonSteps`);
  * - the loss is divided by the untrained network's, and its gradient clipped at norm 1;
@@ -126,8 +126,8 @@ export function comparisonCells(grid: {
 
 /**
  * What a network's output F is read as. x0, ε and v have size 1 at every t and are F itself. The mean differs from x_t by
- * about a hundredth, so a network that returned it would learn little but to copy: μ_θ = x_t + σ_t F. The score grows as
- * 1/√(1−ᾱ_t), and is F divided by that root.
+ * about a hundredth, so a network that returned it would learn little but to copy: μ_θ = x_t + σ_t F, with the bound's
+ * weight ½ on F at every t. The score grows as 1/√(1−ᾱ_t), and is F divided by that root.
  */
 export function readOut(schedule: Schedule, kind: Parameterization, output: Predict): Predict {
   if (kind === "mean") {

@@ -28,6 +28,12 @@ interface Expected {
   within: number;
 }
 
+/** ᾱ_t of the linear schedule, as a product. */
+const linearAlphaBar = (t: number) =>
+  Array.from({ length: t }, (_, i) => 1 - (1e-4 + (i * (0.02 - 1e-4)) / 999)).reduce((a, b) => a * b, 1);
+/** Variance of one of the eight peaks, radius 2 and std 0.1 scaled to unit variance and then by 127.5 / 2, in grid points. */
+const PEAK_VARIANCE = ((0.1 ** 2 * 2) / (2 ** 2 + 2 * 0.1 ** 2)) * (127.5 / 2) ** 2;
+
 const EXPECTED: Record<string, Expected[]> = {
   "01-forward-process": [
     {
@@ -87,6 +93,76 @@ const EXPECTED: Record<string, Expected[]> = {
       value: 0,
       within: 1e-12,
     },
+    {
+      what: "exact NLL of the raw mean with a slip of 1 %, by the recursion in NumPy",
+      pattern: /mean, raw +([\d.]+)/,
+      value: 3.00589779,
+      within: 1e-4,
+    },
+    {
+      what: "what that slip costs, by the same",
+      pattern: /mean, raw(?: +[\d.]+){2} +([\d.]+)/,
+      value: 6.04997221,
+      within: 1e-3,
+    },
+  ],
+  "05-training-and-sampling": [
+    {
+      what: "entropy of eight Gaussian peaks in bins (variance + 1/12), bits/dim",
+      pattern: /entropy: ([\d.]+) bits\/dim/,
+      value: 1.5 + 0.5 * Math.log2(2 * Math.PI * Math.E * (PEAK_VARIANCE + 1 / 12)),
+      within: 2e-4,
+    },
+    {
+      what: "E‖ε‖² = D of an untrained network, from scratch and by the library",
+      pattern: /from scratch ([\d.]+), library \1/,
+      value: 2,
+      within: 4 * Math.sqrt(4 / 500),
+    },
+    {
+      what: "Algorithm 2 as printed and the library's sample",
+      pattern: /largest difference after 1000 steps: ([\d.e-]+)/,
+      value: 0,
+      within: 1e-3,
+    },
+    {
+      what: "variance generated with σ² = β (G03)",
+      pattern: /\nbeta +[\d.]+ +([\d.]+)/,
+      value: 0.250852075,
+      within: 1e-6,
+    },
+    {
+      what: "NLL with σ² = β̃ (G03)",
+      pattern: /\nbetaTilde(?: +[\d.]+){3} +([\d.]+)/,
+      value: 0.72585094,
+      within: 1e-6,
+    },
+    {
+      what: "σ of the stride from 251 to 1 with β: √(1 − ᾱ_251/ᾱ_1)",
+      pattern: /\n +251 +1 +[\d.]+ +[\d.]+ +([\d.]+)/,
+      value: Math.sqrt(1 - linearAlphaBar(251) / linearAlphaBar(1)),
+      within: 1e-4,
+    },
+  ],
+  "07-the-wasserstein-distance": [
+    {
+      what: "the floor of J_DSM from τ = 0.001 (W06)",
+      pattern: /floor from τ = 0\.001: ([\d.]+) nats/,
+      value: 5.52326041287,
+      within: 5e-6,
+    },
+    { what: "W2 of the sharp case (W03)", pattern: /samples: ([\d.]+)/, value: 0.3947346983, within: 1e-7 },
+    { what: "its Theorem 1", pattern: /Theorem 1: +([\d.]+)/, value: 0.3947346983, within: 1e-6 },
+    { what: "its Corollary 1", pattern: /Corollary 1: +([\d.]+)/, value: 0.3947346983, within: 1e-6 },
+    { what: "violations of Theorem 1", pattern: /violated in (\d+) of 200/, value: 0, within: 0 },
+    { what: "floor of J_DSM (W07)", pattern: /the floor: ([\d.]+) nats/, value: 4.16858, within: 5e-5 },
+    { what: "L_s of the clusters at u = 8", pattern: /at u = 8: (-[\d.]+)/, value: -1.000248, within: 1e-6 },
+    {
+      what: "checkpoints of the clusters with an estimated bound below W2",
+      pattern: /clusters: .* at (\d+) of/,
+      value: 0,
+      within: 0,
+    },
   ],
   "08-score-difference-flow": [
     {
@@ -104,7 +180,11 @@ const EXPECTED: Record<string, Expected[]> = {
   ],
 };
 
-const textOf = ({ text = "" }: Output) => (Array.isArray(text) ? text.join("") : text);
+const joined = (text: string | string[]) => [text].flat().join("");
+const consoleText = (outputs: Output[]) => outputs.map(({ text = "" }) => joined(text)).join("\n");
+/** Tables and checks, as text. */
+const shownText = (outputs: Output[]) =>
+  outputs.map(({ data }) => joined((data?.["text/plain"] ?? "") as string | string[])).join("\n");
 
 function checkFigures(cells: Cell[]): void {
   const bundles = cells.flatMap(({ outputs }) => outputs).flatMap(({ data }) => (data ? [data] : []));
@@ -123,9 +203,11 @@ function checkFigures(cells: Cell[]): void {
   }
 }
 
-function checkNumbers(name: string, printed: string): void {
+function checkNumbers(name: string, outputs: Output[]): void {
+  const printed = consoleText(outputs);
+  const all = `${printed}\n${shownText(outputs)}`;
   for (const { what, pattern, value, within } of EXPECTED[name] ?? []) {
-    const got = Number(pattern.exec(printed)?.[1]);
+    const got = Number(pattern.exec(all)?.[1]);
     assert.ok(Math.abs(got - value) <= within, `${what}: got ${got}, expected ${value} within ${within}`);
   }
   for (const [, errors] of printed.matchAll(/off by (-?[\d.]+) standard errors/g))
@@ -143,7 +225,10 @@ describe("lessons", { skip: noJupyter(), timeout: 3_600_000 }, () => {
       const cells: Cell[] = notebook.cells.filter((cell: Cell) => cell.cell_type === "code");
       for (const cell of cells) assert.notEqual(cell.execution_count, null, "a cell was not run");
       checkFigures(cells);
-      checkNumbers(name, cells.flatMap(({ outputs }) => outputs.map(textOf)).join("\n"));
+      checkNumbers(
+        name,
+        cells.flatMap(({ outputs }) => outputs),
+      );
     });
   }
 });
