@@ -1,13 +1,14 @@
 /** @file What the front end asks about code that is not run: completion, inspection, completeness. */
 import ts from "typescript";
 import type { CellCompiler } from "./compile";
+import { documentationAt } from "./documentation";
 import type { Bundle, Completeness, Completion } from "./messages";
+import type { Declaration } from "./scope";
 import type { CellService } from "./service";
 
 export interface Assistant {
-  complete(source: string, cursor: number): Completion;
-  inspect(source: string, cursor: number, detail: number): Bundle | undefined;
-  isComplete(source: string): Completeness;
+  complete(source: string, cursor: number, known: readonly Declaration[]): Completion;
+  inspect(source: string, cursor: number, known: readonly Declaration[]): Bundle | undefined;
 }
 
 /** Jupyter counts code points, JavaScript UTF-16 units. */
@@ -40,9 +41,9 @@ const MAX_MATCHES = 500;
 export function createAssistant(service: CellService, compiler: CellCompiler): Assistant {
   const { languageService, file } = service;
 
-  const complete = (source: string, cursorPoints: number): Completion => {
+  const complete: Assistant["complete"] = (source, cursorPoints, known) => {
     const cursor = toUnits(source, cursorPoints);
-    service.programFor(compiler.withScope(source));
+    service.programFor(compiler.withScope(source, known));
     const start = wordStart(source, cursor);
     const typed = source.slice(start, cursor).toLowerCase();
     const found = languageService.getCompletionsAtPosition(file, cursor, {
@@ -64,14 +65,15 @@ export function createAssistant(service: CellService, compiler: CellCompiler): A
     };
   };
 
-  const inspect = (source: string, cursorPoints: number, _detail: number): Bundle | undefined => {
+  const inspect: Assistant["inspect"] = (source, cursorPoints, known) => {
     const cursor = toUnits(source, cursorPoints);
-    service.programFor(compiler.withScope(source));
-    const info = languageService.getQuickInfoAtPosition(file, placeToInspect(source, cursor));
+    const place = placeToInspect(source, cursor);
+    const program = service.programFor(compiler.withScope(source, known));
+    const info = languageService.getQuickInfoAtPosition(file, place);
     if (!info) return undefined;
     const signature = ts.displayPartsToString(info.displayParts);
-    const doc = ts.displayPartsToString(info.documentation);
-    const tags = (info.tags ?? []).map(({ name, text }) => ({ name, text: ts.displayPartsToString(text) }));
+    const sourceFile = program.getSourceFile(file) as ts.SourceFile;
+    const { text: doc, tags } = documentationAt(program, sourceFile, place);
     return {
       "text/plain": [signature, doc, ...tags.map(({ name, text }) => `@${name} ${text}`)]
         .filter(Boolean)
@@ -86,7 +88,7 @@ export function createAssistant(service: CellService, compiler: CellCompiler): A
     };
   };
 
-  return { complete, inspect, isComplete };
+  return { complete, inspect };
 }
 
 /** A template literal or a comment that was not closed: more lines may follow. */
@@ -95,7 +97,7 @@ const OPEN_TO_THE_END = [1160, 1010];
 const UNTERMINATED_STRING = 1002;
 
 /** Whether Enter in a console should run the code or ask for another line. */
-function isComplete(source: string): Completeness {
+export function isComplete(source: string): Completeness {
   const parsed = ts.createSourceFile("cell.ts", source, ts.ScriptTarget.Latest, false, ts.ScriptKind.TS);
   const errors = (parsed as unknown as { parseDiagnostics: ts.Diagnostic[] }).parseDiagnostics;
   if (errors.length === 0) return { status: "complete" };

@@ -2,18 +2,19 @@
 import { dirname } from "node:path";
 import ts from "typescript";
 import { insertChecks } from "./checks";
-import { collect, type Declared, declaredNames, Scope, wordsIn } from "./declarations";
+import { collect, declaredNames } from "./declarations";
 import { failureOf } from "./diagnostics";
 import type { Compilation, CompiledCell } from "./messages";
 import { type Findings, rewriteCell } from "./rewrite";
-import type { CellService } from "./service";
+import type { Declaration } from "./scope";
+import { type CellService, importedSince } from "./service";
 
-/** Compiles cells one after another, each knowing what was committed before it. */
+/** Compiles cells that know what is declared in `known`. */
 export interface CellCompiler {
-  compile(source: string, cellName: string): Compilation;
-  commit(missing: string[]): void;
-  /** The cell's text with the declarations of all names after it, and where the cell ends. */
-  withScope(source: string): string;
+  /** Also reports type errors in project files that changed after `since`, in ms since 1970. */
+  compile(source: string, cellName: string, known: readonly Declaration[], since: number): Compilation;
+  /** The cell's text with these declarations after it. */
+  withScope(source: string, known: readonly Declaration[]): string;
 }
 
 const parse = (source: string) =>
@@ -38,13 +39,14 @@ function exportsOf(file: ts.SourceFile, names: string[]): string {
   return `export { ${names.filter((name) => !exported.has(name)).join(", ")} };`;
 }
 
-export function createCompiler(service: CellService, builtin: Record<string, string>): CellCompiler {
-  const scope = new Scope(builtin);
-  let last: Declared = new Map();
+/** What is put after a cell: a name that it declares itself is not declared once more. */
+function suffix(file: ts.SourceFile, names: string[], known: readonly Declaration[]): string {
+  const own = new Set(names);
+  const texts = known.filter(({ name }) => !own.has(name)).map(({ text }) => text);
+  return `\n;${exportsOf(file, names)}\n${texts.join("\n")}\n`;
+}
 
-  const suffix = (file: ts.SourceFile, names: string[], words: Iterable<string>) =>
-    `\n;${exportsOf(file, names)}\n${scope.textFor(words, new Set(names))}\n`;
-
+export function createCompiler(service: CellService): CellCompiler {
   const emit = (program: ts.Program, file: ts.SourceFile, end: number, findings: Findings) => {
     const out = { js: "", dts: "", map: "" };
     const write: ts.WriteFileCallback = (name, text) => {
@@ -59,15 +61,13 @@ export function createCompiler(service: CellService, builtin: Record<string, str
   };
 
   /** Errors in project files that were edited since the kernel started; the others are the project's own affair. */
-  const editedFilesErrors = (program: ts.Program) =>
-    service.changedFiles().flatMap((name) => {
-      const file = program.getSourceFile(name);
-      if (!file) return [];
-      return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)];
-    });
+  const editedFilesErrors = (program: ts.Program, cell: ts.SourceFile, since: number) =>
+    importedSince(program, cell, since).flatMap((file) => [
+      ...program.getSyntacticDiagnostics(file),
+      ...program.getSemanticDiagnostics(file),
+    ]);
 
-  const compile = (source: string, cellName: string): Compilation => {
-    last = new Map();
+  const compile: CellCompiler["compile"] = (source, cellName, known, since) => {
     const parsed = parse(source);
     const fail = (diagnostics: readonly ts.Diagnostic[]): Compilation => ({
       ok: false,
@@ -76,18 +76,18 @@ export function createCompiler(service: CellService, builtin: Record<string, str
     if (syntaxErrors(parsed).length > 0)
       return fail(syntaxErrors(parsed).map((one) => ({ ...one, file: undefined })));
     const names = declaredNames(parsed);
-    const program = service.programFor(source + suffix(parsed, names, wordsIn(source)));
+    const program = service.programFor(source + suffix(parsed, names, known));
     const file = program.getSourceFile(service.file) as ts.SourceFile;
     const errors = [
-      ...editedFilesErrors(program),
+      ...editedFilesErrors(program, file, since),
       ...[...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)].filter(
         ({ start = 0 }) => start <= source.length,
       ),
     ].filter(({ category }) => category === ts.DiagnosticCategory.Error);
     if (errors.length > 0) return fail(errors);
+    service.keepImports();
     const findings: Findings = { imports: [], async: false };
     const { js, dts, map } = emit(program, file, source.length, findings);
-    last = collect(parsed, dts);
     const cell: CompiledCell = {
       code: js.replace(/^export \{\};$/m, "").replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n"),
       sourceMap: map,
@@ -96,16 +96,12 @@ export function createCompiler(service: CellService, builtin: Record<string, str
       values: names,
       async: findings.async,
     };
-    return { ok: true, cell };
+    return { ok: true, cell, declared: collect(parsed, dts) };
   };
 
-  return {
-    compile,
-    commit: (missing) => scope.commit(last, new Set(missing)),
-    withScope: (source) => {
-      const parsed = parse(source);
-      const names = declaredNames(parsed);
-      return source + suffix(parsed, names, scope.names());
-    },
+  const withScope: CellCompiler["withScope"] = (source, known) => {
+    const parsed = parse(source);
+    return source + suffix(parsed, declaredNames(parsed), known);
   };
+  return { compile, withScope };
 }

@@ -1,34 +1,7 @@
-/**
- * @file What earlier cells declared, as text that is put after a cell's own so that the checker knows it.
- *
- * Each name keeps its declaration as TypeScript's declaration emit prints it (`declare let late: number;`), or its
- * import. Only what a cell mentions, directly or through other declarations, is put after it: the hundredth cell
- * is checked as fast as the tenth.
- */
+/** @file What a cell declares, as TypeScript's declaration emit prints it (`declare let late: number;`), or its import. */
 import ts from "typescript";
 import { boundNames } from "./rewrite";
-
-/** A name can mean a value, a type or both; a new declaration replaces the old ones that mean the same. */
-export const Meaning = { value: 1, type: 2, both: 3 } as const;
-
-interface Declaration {
-  text: string;
-  meaning: number;
-  mentions: ReadonlySet<string>;
-}
-
-export type Declared = Map<string, Declaration[]>;
-
-const WORD = /[\p{ID_Start}$_][\p{ID_Continue}$]*/gu;
-
-/** The identifiers, and maybe more words, in this text. */
-export const wordsIn = (text: string): Set<string> => new Set(text.match(WORD));
-
-function add(declared: Declared, name: string, text: string, meaning: number): void {
-  const all = declared.get(name) ?? [];
-  all.push({ text, meaning, mentions: wordsIn(text) });
-  declared.set(name, all);
-}
+import { type Declaration, Meaning } from "./scope";
 
 function importTexts(node: ts.ImportDeclaration): [name: string, text: string][] {
   const clause = node.importClause;
@@ -69,79 +42,44 @@ const meaningOf = (node: ts.Node) =>
       ? Meaning.value
       : Meaning.both;
 
-function collectStatement(
-  declared: Declared,
-  node: ts.Statement,
-  file: ts.SourceFile,
-  wanted: Set<string>,
-): void {
-  const plain = (text: string) => `declare ${text.replace(/^(export\s+|default\s+|declare\s+)*/, "")}`;
+/** The comment before a statement, which inspection shows in later cells. */
+function docBefore(node: ts.Node, file: ts.SourceFile): string {
+  const comments = ts.getLeadingCommentRanges(file.text, node.pos) ?? [];
+  const doc = comments
+    .map(({ pos, end }) => file.text.slice(pos, end))
+    .findLast((text) => text.startsWith("/**"));
+  return doc ? `${doc}\n` : "";
+}
+
+function declarationsOf(node: ts.Statement, file: ts.SourceFile): Declaration[] {
+  const doc = docBefore(node, file);
   if (ts.isVariableStatement(node)) {
     const { declarationList } = node;
     const keyword = declarationList.flags & ts.NodeFlags.Const ? "const" : "let";
-    for (const declaration of declarationList.declarations)
-      if (ts.isIdentifier(declaration.name) && wanted.has(declaration.name.text))
-        add(
-          declared,
-          declaration.name.text,
-          `declare ${keyword} ${declaration.getText(file)};`,
-          Meaning.value,
-        );
-    return;
+    return declarationList.declarations.flatMap((declaration) =>
+      ts.isIdentifier(declaration.name)
+        ? {
+            name: declaration.name.text,
+            text: `${doc}declare ${keyword} ${declaration.getText(file)};`,
+            meaning: Meaning.value,
+          }
+        : [],
+    );
   }
   const name = (node as unknown as ts.NamedDeclaration).name;
-  if (name && ts.isIdentifier(name) && wanted.has(name.text))
-    add(declared, name.text, plain(node.getText(file)), meaningOf(node));
+  if (ts.isImportDeclaration(node) || !name || !ts.isIdentifier(name)) return [];
+  const text = doc + node.getText(file).replace(/^(export\s+|default\s+|declare\s+)*/, "declare ");
+  return [{ name: name.text, text, meaning: meaningOf(node) }];
 }
 
 /** What a cell declares: its imports from its own text, the rest from the declaration emit `dts`. */
-export function collect(cell: ts.SourceFile, dts: string): Declared {
-  const declared: Declared = new Map();
+export function collect(cell: ts.SourceFile, dts: string): Declaration[] {
+  const imports = cell.statements
+    .filter(ts.isImportDeclaration)
+    .flatMap(importTexts)
+    .map(([name, text]) => ({ name, text, meaning: Meaning.both }));
   const wanted = new Set(declaredNames(cell));
-  for (const node of cell.statements)
-    if (ts.isImportDeclaration(node))
-      for (const [name, text] of importTexts(node)) add(declared, name, text, Meaning.both);
   const file = ts.createSourceFile("emitted.d.ts", dts, ts.ScriptTarget.Latest, false);
-  for (const node of file.statements)
-    if (!ts.isImportDeclaration(node)) collectStatement(declared, node, file, wanted);
-  return declared;
-}
-
-/** All names known to the next cell. */
-export class Scope {
-  readonly #names: Declared = new Map();
-
-  constructor(builtin: Record<string, string> = {}) {
-    for (const [name, text] of Object.entries(builtin)) add(this.#names, name, text, Meaning.both);
-  }
-
-  /** Takes in what a cell declared, but for the values in `missing`, which it did not reach. */
-  commit(declared: Declared, missing: ReadonlySet<string>): void {
-    for (const [name, news] of declared) {
-      const kept = news.filter(({ meaning }) => meaning === Meaning.type || !missing.has(name));
-      const meaning = kept.reduce((sum, one) => sum | one.meaning, 0);
-      const olds = (this.#names.get(name) ?? []).filter((old) => (old.meaning & meaning) === 0);
-      if (kept.length > 0) this.#names.set(name, [...olds, ...kept]);
-    }
-  }
-
-  /** The declarations that text mentioning these words needs, less those of the names it declares itself. */
-  textFor(words: Iterable<string>, own: ReadonlySet<string>): string {
-    const taken = new Set<string>(own);
-    const texts: string[] = [];
-    const queue = [...words];
-    for (let word = queue.pop(); word !== undefined; word = queue.pop()) {
-      if (taken.has(word)) continue;
-      taken.add(word);
-      for (const { text, mentions } of this.#names.get(word) ?? []) {
-        texts.push(text);
-        queue.push(...mentions);
-      }
-    }
-    return texts.join("\n");
-  }
-
-  names(): Iterable<string> {
-    return this.#names.keys();
-  }
+  const others = file.statements.flatMap((node) => declarationsOf(node, file));
+  return [...imports, ...others.filter(({ name }) => wanted.has(name))];
 }

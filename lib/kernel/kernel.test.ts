@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { makeFolder, noJupyter, slowness, TestKernel } from "./testing/kernel";
+import { noJupyter, slowness, TestKernel } from "./testing/kernel";
 
 describe("kernel", { skip: noJupyter(), timeout: 600_000 }, () => {
   let kernel: TestKernel;
@@ -153,13 +153,4 @@ describe("kernel", { skip: noJupyter(), timeout: 600_000 }, () => {
     assert.equal(reply.language_info.name, "typescript");
     assert.equal(reply.language_info.mimetype, "application/typescript");
   });
-});
-
-test("a kernel whose server is killed ends by itself", { skip: noJupyter() }, async () => {
-  const kernel = await TestKernel.start(makeFolder());
-  const id = kernel.submit("console.log('in the loop'); while (true);");
-  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
-  kernel.killServer();
-  for (let waited = 0; kernel.isRunning() && waited < 8000 * slowness(); waited += 100) await sleep(100);
-  assert.equal(kernel.isRunning(), false);
 });

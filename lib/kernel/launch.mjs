@@ -5,7 +5,16 @@
  * that each compiled it anew would spend more than a cell's time on every start. Plain JavaScript on that account.
  */
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -44,10 +53,14 @@ function compile(name) {
 function compiledFolder() {
   const names = sourceFiles();
   const folder = join(project, ".cache", "kernel", fingerprint(names));
-  if (existsSync(folder)) return folder;
+  if (existsSync(folder)) {
+    utimesSync(folder, new Date(), new Date()); // the language server removes what was not used for long
+    return folder;
+  }
   const draft = `${folder}.${process.pid}`;
   mkdirSync(draft, { recursive: true });
   for (const name of names) writeFileSync(join(draft, name.replace(/\.ts$/, ".js")), compile(name));
+  delete require.cache[require.resolve("typescript")]; // the kernel itself has no use for it
   try {
     renameSync(draft, folder);
   } catch {

@@ -1,9 +1,24 @@
-/** @file Calls between threads: a typed request and its answer over a MessagePort, and one that waits for its answer. */
-import { type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
+/**
+ * @file Calls between threads and processes: a typed request and its answer over a port, and one that waits for its
+ * answer.
+ */
+import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
 
-type Port = MessagePort | Worker;
+/** What a thread's port, a Worker and a socket have in common: messages in order, both ways. */
+export interface Port {
+  postMessage(message: unknown): void;
+  // biome-ignore lint/suspicious/noExplicitAny: whatever was posted
+  on(event: "message" | "close", listener: (message: any) => void): unknown;
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: any function is a method; its own types are kept by `Remote`
-type Api = { [name: string]: (...args: any[]) => unknown };
+type Method = (...args: any[]) => unknown;
+type Api<T> = { [K in keyof T]: Method };
+
+/** The other end closed before it answered. */
+export class ConnectionLost extends Error {
+  override name = "ConnectionLost";
+}
 
 /** What another thread serves, as seen from here: the same methods, each answering with a promise. */
 export type Remote<T> = {
@@ -28,12 +43,12 @@ function failureOf(error: unknown): Answer["failure"] {
 }
 
 /** Answers the calls that arrive at `port` with `methods`. A thrown error travels back to the caller. */
-export function serve(port: Port, methods: Api): void {
+export function serve<T extends object>(port: Port, methods: Api<T>): void {
   port.on("message", async (message: Call | Answer) => {
     if (!("call" in message)) return;
     let answer: Answer;
     try {
-      answer = { answer: message.call, value: await methods[message.method](...message.args) };
+      answer = { answer: message.call, value: await methods[message.method as keyof T](...message.args) };
     } catch (error) {
       answer = { answer: message.call, failure: failureOf(error) };
     }
@@ -41,7 +56,7 @@ export function serve(port: Port, methods: Api): void {
   });
 }
 
-/** The methods served at the other end of `port`. */
+/** The methods served at the other end of `port`; calls under way when it closes fail with ConnectionLost. */
 export function connect<T>(port: Port): Remote<T> {
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
   let last = 0;
@@ -51,6 +66,10 @@ export function connect<T>(port: Port): Remote<T> {
     waiting.delete(message.answer);
     if (message.failure) caller?.reject(Object.assign(new Error(message.failure.message), message.failure));
     else caller?.resolve(message.value);
+  });
+  port.on("close", () => {
+    for (const { reject } of waiting.values()) reject(new ConnectionLost("link: the other end closed"));
+    waiting.clear();
   });
   const send = (method: string, args: unknown[]) =>
     new Promise((resolve, reject) => {
@@ -74,12 +93,12 @@ export interface BlockingPort {
 }
 
 /** Answers the blocking calls that arrive at `port`. */
-export function serveBlocking({ port, bell }: BlockingPort, methods: Api): void {
+export function serveBlocking<T extends object>({ port, bell }: BlockingPort, methods: Api<T>): void {
   const ring = new Int32Array(bell);
-  port.on("message", ({ call, method, args }: Call) => {
+  port.on("message", async ({ call, method, args }: Call) => {
     let answer: Answer;
     try {
-      answer = { answer: call, value: methods[method](...args) };
+      answer = { answer: call, value: await methods[method as keyof T](...args) };
     } catch (error) {
       answer = { answer: call, failure: failureOf(error) };
     }
@@ -90,7 +109,7 @@ export function serveBlocking({ port, bell }: BlockingPort, methods: Api): void 
 }
 
 /** The methods served at the other end, as plain functions that block this thread until the answer is there. */
-export function connectBlocking<T extends Api>({ port, bell }: BlockingPort): T {
+export function connectBlocking<T extends object>({ port, bell }: BlockingPort): T {
   const ring = new Int32Array(bell);
   let last = 0;
   port.unref();

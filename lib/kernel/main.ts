@@ -1,13 +1,14 @@
 /**
- * @file The kernel's main thread: starts the protocol's and the language's threads, then runs what they send.
+ * @file The kernel's main thread: starts the protocol's thread, then runs what it sends.
  */
 import { writeSync } from "node:fs";
 import { join } from "node:path";
-import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
+import { MessageChannel, Worker } from "node:worker_threads";
 import { createComms } from "./comms";
+import { collectWhenIdle } from "./idle";
 import { InterruptSwitch, KeyboardInterrupt } from "./interrupt";
 import { type BlockingPort, connectBlocking, serve } from "./link";
-import type { Bundle, LanguageData, ModuleApi, ProtocolData, RunnerApi } from "./messages";
+import type { Bundle, ModuleApi, ProtocolData, RunnerApi } from "./messages";
 import { createLoader } from "./modules";
 import { createOutput, type KernelDisplay, type Output, redirectStreams } from "./output";
 import { createRunner } from "./runner";
@@ -24,30 +25,26 @@ export interface KernelOptions {
 /** Ends the process as it is: Node's own way out would run into ZeroMQ's threads, which abort it. */
 const end = () => process.kill(process.pid, "SIGKILL");
 
-/** A thread without which there is no kernel: the front end learns that it died, and offers to start it again. */
-function startThread(name: string, workerData: object, ports: MessagePort[]): Worker {
-  const worker = new Worker(join(__dirname, `${name}.js`), { workerData, transferList: ports });
-  worker.on("error", (error) => {
-    writeSync(2, `the kernel's ${name} thread failed: ${error.stack}\n`);
-    end();
-  });
-  return worker;
-}
-
-/** Starts both threads; the port to the protocol's, and the one on which this thread waits for the language's. */
-function startThreads({ connectionFile, project }: KernelOptions, signals: Signals) {
-  const between = new MessageChannel();
-  const blocking = new MessageChannel();
+/** Starts the protocol's thread; it and the port on which this thread waits for what it asks about modules. */
+function startProtocol({ connectionFile, project }: KernelOptions, signals: Signals) {
+  const channel = new MessageChannel();
   const bell = new SharedArrayBuffer(4);
-  const languageData: LanguageData = {
+  const workerData: ProtocolData = {
+    connectionFile,
     project,
-    modules: { port: blocking.port2, bell },
-    protocol: between.port2,
+    signals,
+    modules: { port: channel.port2, bell },
   };
-  startThread("language", languageData, [blocking.port2, between.port2]);
-  const protocolData: ProtocolData = { connectionFile, signals, language: between.port1 };
-  const protocol = startThread("protocol", protocolData, [between.port1]);
-  const modules: BlockingPort = { port: blocking.port1, bell };
+  const protocol = new Worker(join(__dirname, "protocol.js"), {
+    workerData,
+    transferList: [channel.port2],
+    resourceLimits: { maxYoungGenerationSizeMb: 8 }, // what passes through it lives for milliseconds
+  });
+  protocol.on("error", (error) => {
+    writeSync(2, `the kernel's protocol thread failed: ${error.stack}\n`);
+    end(); // the front end learns that the kernel died, and offers to start it again
+  });
+  const modules: BlockingPort = { port: channel.port1, bell };
   return { protocol, modules };
 }
 
@@ -75,7 +72,7 @@ function reporter(output: Output): (error: unknown) => void {
 /** Starts the kernel; it lives until the front end shuts it down or its parent is gone. */
 export function startKernel(options: KernelOptions): void {
   const signals = createSignals();
-  const { protocol, modules } = startThreads(options, signals);
+  const { protocol, modules } = startProtocol(options, signals);
   installTraces();
   const interrupts = new InterruptSwitch(signals);
   const output = createOutput(protocol, signals, interrupts.origins);
@@ -93,11 +90,12 @@ export function startKernel(options: KernelOptions): void {
   const comms = createComms(output.comm);
   const loader = createLoader(process.cwd(), connectBlocking<ModuleApi>(modules));
   const runner = createRunner(interrupts, loader, output, builtinValues(output, createWidgets(comms)));
+  const rest = collectWhenIdle();
   const api: { [K in keyof RunnerApi]: (...args: Parameters<RunnerApi[K]>) => unknown } = {
     run: (cell, name, request, allowStdin) => {
       output.latest = request;
       output.allowStdin = allowStdin;
-      return runner.run(cell, name, request);
+      return runner.run(cell, name, request).finally(rest);
     },
     comm: (message, request) => {
       output.latest = request;

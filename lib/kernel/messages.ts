@@ -1,6 +1,6 @@
 /** @file What the kernel's threads say to each other. */
-import type { MessagePort } from "node:worker_threads";
 import type { BlockingPort } from "./link";
+import type { Declaration } from "./scope";
 import type { Signals } from "./signals";
 
 /** An error as Jupyter shows it. */
@@ -36,7 +36,9 @@ export interface CompiledCell {
   async: boolean;
 }
 
-export type Compilation = { ok: true; cell: CompiledCell } | { ok: false; failure: Failure };
+export type Compilation =
+  | { ok: true; cell: CompiledCell; declared: Declaration[] }
+  | { ok: false; failure: Failure };
 
 /** A completion as JupyterLab shows it. */
 export interface Completion {
@@ -50,24 +52,34 @@ export type Completeness =
   | { status: "complete" | "invalid" | "unknown" }
   | { status: "incomplete"; indent: string };
 
-/** Served by the language thread. */
-export interface LanguageApi {
+/** Whose cells they are. */
+export interface Notebook {
+  folder: string;
+  /** When the kernel started, in ms since 1970: type errors in project files edited since then are shown. */
+  started: number;
+}
+
+/**
+ * Served by the language server, which keeps nothing of a kernel between two calls: `known` is what the cell can use
+ * of earlier ones.
+ */
+export interface LanguageApi extends ModuleApi {
+  /** A kernel starts here: the tsconfig and the packages are looked at anew, and the library's types read. */
+  open(notebook: Notebook): void;
   /** `name` is what error messages call the code. */
-  compile(source: string, name: string): Compilation;
-  /** Makes the names of the last compiled cell known to the next ones, but for the values that it did not reach. */
-  commit(missing: string[]): void;
-  complete(source: string, cursor: number): Completion;
-  inspect(source: string, cursor: number, detail: number): Bundle | undefined;
+  compile(notebook: Notebook, source: string, name: string, known: Declaration[]): Compilation;
+  complete(notebook: Notebook, source: string, cursor: number, known: Declaration[]): Completion;
+  inspect(notebook: Notebook, source: string, cursor: number, known: Declaration[]): Bundle | undefined;
   isComplete(source: string): Completeness;
 }
 
-/** Served by the language thread to the runner, which waits for the answer. */
-export type ModuleApi = {
+/** What the runner asks while a module waits to be loaded. */
+export interface ModuleApi {
   /** A project file as CommonJS JavaScript with its source map inlined. Throws on a syntax error. */
   transform(file: string): string;
-  /** Where tsconfig (`paths`, extensions) finds this specifier, if it does. */
-  resolve(specifier: string, from: string): string | undefined;
-};
+  /** Where the tsconfig of the notebook in `folder` (`paths`, extensions) finds this specifier, if it does. */
+  resolve(folder: string, specifier: string, from: string): string | undefined;
+}
 
 /** How a cell ended. */
 export interface Outcome {
@@ -105,14 +117,10 @@ export interface OutputApi {
   askInput(request: string, prompt: string, password: boolean): void;
 }
 
-/** What the protocol and language threads are started with. */
+/** What the protocol's thread is started with. */
 export interface ProtocolData {
   connectionFile: string;
-  signals: Signals;
-  language: MessagePort;
-}
-export interface LanguageData {
   project: string;
+  signals: Signals;
   modules: BlockingPort;
-  protocol: MessagePort;
 }

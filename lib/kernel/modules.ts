@@ -41,7 +41,7 @@ function compileTypeScript(languages: ModuleApi, module: NodeJS.Module, file: st
 }
 
 /** Node's own resolution first; then TypeScript's, which knows tsconfig's paths and that `./x.js` may be `./x.ts`. */
-function installResolution(languages: ModuleApi): void {
+function installResolution(languages: ModuleApi, folder: string): void {
   const resolveFilename = internals._resolveFilename;
   internals._resolveFilename = function (request: string, parent?: NodeJS.Module, ...rest: unknown[]) {
     try {
@@ -50,7 +50,7 @@ function installResolution(languages: ModuleApi): void {
       const from = parent?.filename;
       if ((error as NodeJS.ErrnoException).code !== "MODULE_NOT_FOUND" || !from || !isProjectFile(from))
         throw error;
-      const found = languages.resolve(request, from);
+      const found = languages.resolve(folder, request, from);
       if (!found) throw error;
       return resolveFilename.call(this, found, parent, ...rest);
     }
@@ -100,7 +100,7 @@ export function createLoader(folder: string, languages: ModuleApi): ModuleLoader
     if (isProjectFile(file)) stamps.set(file, stamp(file));
     compileJson(module, file);
   };
-  installResolution(languages);
+  installResolution(languages, folder);
 
   const load = async (specifier: string): Promise<Namespace> => {
     try {

@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import ts from "typescript";
 import { insertChecks } from "./checks";
 import { CHECK_PRELUDE } from "./names";
+import { markUsed } from "./prune";
 
 /** Transforms a file's text; throws a SyntaxError that names the place. */
 export function transformModule(file: string, source: string): string {
@@ -42,7 +43,10 @@ export function createTransformer(folder: string, version: string): (file: strin
     const source = readFileSync(file, "utf8");
     const key = createHash("sha256").update(version).update(file).update(source).digest("hex").slice(0, 24);
     const kept = join(folder, `${basename(file)}.${key}.js`);
-    if (existsSync(kept)) return readFileSync(kept, "utf8");
+    if (existsSync(kept)) {
+      markUsed(kept);
+      return readFileSync(kept, "utf8");
+    }
     const code = transformModule(file, source);
     writeFileSync(`${kept}.${process.pid}`, code);
     renameSync(`${kept}.${process.pid}`, kept);

@@ -263,25 +263,6 @@ chosen`,
   });
 });
 
-test("process.exit ends the kernel, what was printed before arrives", options, async () => {
-  const kernel = await TestKernel.start();
-  const id = kernel.submit(`console.log("last words"); process.exit(3);`);
-  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
-  for (let waited = 0; kernel.isRunning() && waited < 5000 * slowness(); waited += 50) await sleep(50);
-  assert.equal(kernel.isRunning(), false);
-  await kernel.close();
-});
-
-test("a shutdown request ends a kernel in an endless loop of a package", options, async () => {
-  const kernel = await TestKernel.start();
-  const id = kernel.submit(`console.log("in it"); globalThis.eval("while (true);");`);
-  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
-  kernel.send("control", "shutdown_request", { restart: false });
-  for (let waited = 0; kernel.isRunning() && waited < 5000 * slowness(); waited += 50) await sleep(50);
-  assert.equal(kernel.isRunning(), false);
-  await kernel.close();
-});
-
 test(
   "Jupyter's own conformance suite passes; the pager alone, which is IPython's, is skipped",
   options,

@@ -4,26 +4,36 @@
  * Cells run one at a time in the order of their requests; everything else is answered as it comes.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { BUILTIN_DECLARATIONS } from "./builtins";
 import { History, type HistoryRequest } from "./history";
+import { collectWhenIdle } from "./idle";
 import { KERNEL_INFO } from "./info";
-import { connect, serve, tell } from "./link";
+import { connectLanguage } from "./language-client";
+import { connect, serve, serveBlocking, tell } from "./link";
 import type {
   CommMessage,
+  Compilation,
   Failure,
-  LanguageApi,
+  ModuleApi,
+  Notebook,
   Outcome,
   OutputApi,
   ProtocolData,
   RunnerApi,
 } from "./messages";
+import { Scope } from "./scope";
 import { INTERRUPT, Interrupt, removePending } from "./signals";
 import { openSockets, type Sockets } from "./sockets";
 import { createMessage, type Header, type Message } from "./wire";
 
-const { connectionFile, signals, language: languagePort } = workerData as ProtocolData;
+const { connectionFile, project, signals, modules } = workerData as ProtocolData;
 const runnerPort = parentPort as MessagePort;
 const runner = connect<RunnerApi>(runnerPort);
-const language = connect<LanguageApi>(languagePort);
+const notebook: Notebook = { folder: process.cwd(), started: Date.now() };
+/** What goes wrong in it shows at the first question. */
+const language = connectLanguage(project, (fresh) => void fresh.open(notebook).catch(() => {}));
+/** What the cells declared. */
+const scope = new Scope(BUILTIN_DECLARATIONS);
 
 type Content = Record<string, unknown>;
 type Channel = "shell" | "control" | "stdin";
@@ -135,25 +145,30 @@ interface ExecuteRequest {
   user_expressions?: Record<string, string>;
 }
 
-/** Stop, pressed while a cell is still being checked. */
-let stopRequested = false;
+/** Ends the wait for a cell's check, when Stop is pressed meanwhile. */
+let stopChecking = () => {};
 const STOPPED: Failure = {
   name: "KeyboardInterrupt",
   message: "stopped before it ran",
   trace: ["KeyboardInterrupt: stopped before it ran"],
 };
 
+function check(code: string, name: string): Promise<Compilation> {
+  const stopped = new Promise<Compilation>((resolve) => {
+    stopChecking = () => resolve({ ok: false, failure: STOPPED });
+  });
+  return Promise.race([language.compile(notebook, code, name, scope.mentionedIn(code)), stopped]);
+}
+
 let uncounted = 0;
 /** What traces call this code. Each has a name of its own, by which its source map is found. */
 const codeName = (counts: boolean) => (counts ? `Cell [${executionCount}]` : `Code ${++uncounted}`);
 
 async function runCode(code: string, name: string, request: string, allowStdin: boolean): Promise<Outcome> {
-  stopRequested = false;
-  const compilation = await language.compile(code, name);
-  if (stopRequested) return { failure: STOPPED, missing: [] };
+  const compilation = await check(code, name);
   if (!compilation.ok) return { failure: compilation.failure, missing: [] };
   const outcome = await runner.run(compilation.cell, name, request, allowStdin);
-  await language.commit(outcome.missing);
+  scope.commit(compilation.declared, new Set(outcome.missing));
   return outcome;
 }
 
@@ -206,6 +221,8 @@ function abortWaiting(): void {
   }
 }
 
+const rest = collectWhenIdle();
+
 async function drain(): Promise<void> {
   while (!running) {
     const next = waiting.shift();
@@ -221,6 +238,7 @@ async function drain(): Promise<void> {
     }
     running = undefined;
     await sockets.flush();
+    rest();
     // What the front end sent in answer to an error comes before what it queued afterwards.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -236,7 +254,7 @@ const commOf = (type: CommMessage["type"], { content, metadata, buffers }: Messa
 });
 
 function interrupt(): void {
-  stopRequested = true;
+  stopChecking();
   Atomics.store(signals, INTERRUPT, Interrupt.requested);
   tell(runnerPort, "interrupt");
 }
@@ -255,12 +273,17 @@ const handlers: Record<string, Handler> = {
   kernel_info_request: () => KERNEL_INFO,
   is_complete_request: async ({ code }) => ({ ...(await language.isComplete(String(code))) }),
   complete_request: async ({ code, cursor_pos }) => {
-    const { start, end, matches, types } = await language.complete(String(code), Number(cursor_pos));
+    const { start, end, matches, types } = await language.complete(
+      notebook,
+      String(code),
+      Number(cursor_pos),
+      scope.all(),
+    );
     const metadata = { _jupyter_types_experimental: types };
     return { status: "ok", cursor_start: start, cursor_end: end, matches, metadata };
   },
-  inspect_request: async ({ code, cursor_pos, detail_level }) => {
-    const data = await language.inspect(String(code), Number(cursor_pos), Number(detail_level ?? 0));
+  inspect_request: async ({ code, cursor_pos }) => {
+    const data = await language.inspect(notebook, String(code), Number(cursor_pos), scope.all());
     return { status: "ok", found: data !== undefined, data: data ?? {}, metadata: {} };
   },
   history_request: (content) => history.answer(content as HistoryRequest),
@@ -328,6 +351,8 @@ function endWithParent(): void {
 
 async function start(): Promise<void> {
   endWithParent();
+  serveBlocking<ModuleApi>(modules, { transform: language.transform, resolve: language.resolve });
+  void language.isComplete(""); // brings the connection about, and with it the language
   sockets = await openSockets(connectionFile, take);
   serve(runnerPort, { ...outputs });
   publishStatus("starting", {});

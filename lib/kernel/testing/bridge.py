@@ -7,7 +7,6 @@ Starts the kernel that the given kernel.json describes. Each line on stdin is a 
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from queue import Empty
 
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.restarter import KernelRestarter
 
 lock = threading.Lock()
 
@@ -45,7 +45,7 @@ def listen(client, channel):
         )
 
 
-def handle(manager, client, command):
+def handle(manager, client, restarter, command):
     op = command["op"]
     if op == "send":
         channel = getattr(client, f"{command['channel']}_channel")
@@ -61,8 +61,8 @@ def handle(manager, client, command):
         manager.interrupt_kernel()
     elif op == "alive":
         say({"channel": "bridge", "type": "alive", "content": {"alive": manager.is_alive(), "beating": client.hb_channel.is_beating()}})
-    elif op == "exit":
-        os._exit(0)
+    elif op == "poll":
+        restarter.poll()
 
 
 def main():
@@ -80,10 +80,20 @@ def main():
         threading.Thread(target=listen, args=(client, channel), daemon=True).start()
     with open(manager.connection_file, encoding="utf-8") as file:
         connection = json.load(file)
-    pid = manager.provisioner.process.pid
-    say({"channel": "bridge", "type": "ready", "content": {"pid": pid, "key": connection["key"]}})
+
+    def tell_pid(event):
+        pid = manager.provisioner.process.pid
+        say({"channel": "bridge", "type": event, "content": {"pid": pid, "key": connection["key"]}})
+
+    # The Jupyter server's own watch, which notices that a kernel died, tells the front ends and starts it again.
+    restarter = KernelRestarter(kernel_manager=manager, random_ports_until_alive=False)
+    restarter.add_callback(lambda: tell_pid("died"), "restart")
+    tell_pid("ready")
     for line in sys.stdin:
-        handle(manager, client, json.loads(line))
+        pid = manager.provisioner.process.pid
+        handle(manager, client, restarter, json.loads(line))
+        if manager.provisioner.process.pid != pid:
+            tell_pid("restarted")
     client.stop_channels()
     manager.shutdown_kernel(now=True)
 

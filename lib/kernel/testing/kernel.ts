@@ -2,9 +2,10 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, loadavg } from "node:os";
+import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 
 export const projectRoot = resolve(__dirname, "../../..");
 
@@ -84,15 +85,63 @@ export function makeFolder(): string {
   return folder;
 }
 
+export function isRunning(pid: number): boolean {
+  const status = `/proc/${pid}/status`;
+  try {
+    process.kill(pid, 0);
+    // A process that ended but was not waited for still has an id.
+    return !/^State:\s+Z/m.test(existsSync(status) ? readFileSync(status, "utf8") : "");
+  } catch {
+    return false;
+  }
+}
+
+/** Waits until `holds`, looking ten times a second; fails with `what` after `timeoutMs` of an idle machine's time. */
+export async function until(holds: () => boolean, what: string, timeoutMs = 60_000): Promise<void> {
+  const deadline = performance.now() + timeoutMs * slowness();
+  while (!holds()) {
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await sleep(100);
+  }
+}
+
+/** A folder for the language server's socket: kernels with this environment share a server with no others. */
+export function ownServer(): { env: NodeJS.ProcessEnv; pids(): number[] } {
+  const folder = mkdtempSync(join(tmpdir(), "kernel-test-"));
+  made.push(folder);
+  const pids = () =>
+    execFileSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" })
+      .split("\n")
+      .filter((line) => line.includes("language-server.js") && line.includes(folder))
+      .map((line) => Number.parseInt(line, 10));
+  return { env: { XDG_RUNTIME_DIR: folder }, pids };
+}
+
+/**
+ * Memory of these processes together, in MB: pages that several share (a library's code) count once, as the sum of
+ * proportional set sizes does it. Linux only.
+ */
+export function memoryTogether(pids: number[]): number {
+  const sizes = pids.map((pid) =>
+    /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8")),
+  );
+  return sizes.reduce((sum, found) => sum + Number(found?.[1]) / 1024, 0);
+}
+
 export class TestKernel {
   readonly messages: KernelMessage[] = [];
   readonly #bridge: ChildProcess;
   readonly #listeners = new Set<() => void>();
   #exited = false;
 
-  private constructor(readonly folder: string) {
-    this.#bridge = spawn(python, [join(__dirname, "bridge.py"), writeKernelspec(makeFolder()), folder], {
+  private constructor(
+    readonly folder: string,
+    env: NodeJS.ProcessEnv,
+    spec: string,
+  ) {
+    this.#bridge = spawn(python, [join(__dirname, "bridge.py"), spec, folder], {
       stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, ...env },
     });
     createInterface({ input: this.#bridge.stdout! }).on("line", (line) => {
       this.messages.push({ ...JSON.parse(line), at: performance.now() });
@@ -104,15 +153,20 @@ export class TestKernel {
     });
   }
 
-  /** Starts the kernel with `folder` as its notebook's folder and waits until it answers. */
-  static async start(folder = makeFolder()): Promise<TestKernel> {
-    const kernel = new TestKernel(folder);
+  /** Starts the kernel with `folder` as its notebook's folder, or another by its kernel.json, and waits until it answers. */
+  static async start(
+    folder = makeFolder(),
+    env: NodeJS.ProcessEnv = {},
+    spec = writeKernelspec(makeFolder()),
+  ): Promise<TestKernel> {
+    const kernel = new TestKernel(folder, env, spec);
     await kernel.wait(({ type }) => type === "ready", 120_000);
     return kernel;
   }
 
+  /** Of the kernel's process, which is another after a restart. */
   get pid(): number {
-    return this.messages.find(({ type }) => type === "ready")?.content.pid;
+    return this.messages.findLast(({ type }) => type === "ready" || type === "restarted")?.content.pid;
   }
 
   get key(): string {
@@ -217,14 +271,32 @@ export class TestKernel {
   }
 
   isRunning(): boolean {
-    try {
-      process.kill(this.pid, 0);
-      // A process that ended but was not waited for still has an id.
-      return !/^State:\s+Z/m.test(
-        existsSync(`/proc/${this.pid}/status`) ? readFileSync(`/proc/${this.pid}/status`, "utf8") : "",
-      );
-    } catch {
-      return false;
+    return isRunning(this.pid);
+  }
+
+  /** Looks at the kernel as the Jupyter server does, again and again, until it is found dead and was started again. */
+  async restartedByServer(): Promise<void> {
+    const before = this.messages.length;
+    const said = (type: string) => this.messages.slice(before).some((message) => message.type === type);
+    while (!said("restarted")) {
+      this.command({ op: "poll" });
+      await sleep(200);
+    }
+    if (!said("died")) throw new Error("the front end was not told that the kernel died");
+    await this.answers();
+  }
+
+  /** Waits until the kernel answers on all channels; messages that it sends while a client reconnects are lost. */
+  async answers(): Promise<void> {
+    for (;;) {
+      const answered = this.result(this.send("shell", "kernel_info_request", {}), 2000 * slowness());
+      if (
+        await answered.then(
+          () => true,
+          () => false,
+        )
+      )
+        return;
     }
   }
 
