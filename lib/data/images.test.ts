@@ -107,3 +107,20 @@ test("what cannot be drawn is named", () => {
   assert.throws(() => batches.sample(rng(1), 0), /batchSize is 0, expected a positive integer/);
   assert.throws(() => batches.at([0, 5]), /index 5, expected whole numbers from 0 to 4/);
 });
+
+test("labelled batches are the same images, each with its own class", () => {
+  const batches = imageBatches(SET);
+  for (const flip of [false, true]) {
+    const { images, labels } = batches.sampleLabelled(rng(3), 50, { flip });
+    assert.deepEqual(toPixels(images), toPixels(batches.sample(rng(3), 50, { flip })));
+    assert.equal(labels.dtype, "int32");
+    const pixels = toPixels(images);
+    labels.dataSync().forEach((label, i) => {
+      const image = [...pixels.subarray(i * SIZE, (i + 1) * SIZE)];
+      const own = [...pixelsOf(SET.labels.indexOf(label))];
+      assert.ok(image.join() === own.join() || (flip && image.join() === mirrored(own).join()));
+    });
+    assert.ok(new Set(labels.dataSync()).size > 1);
+  }
+  assertNoLeak(() => ({ ...batches.sampleLabelled(rng(3), 5) }));
+});

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -109,4 +112,55 @@ for (const [what, files, message] of bad)
 test("a side that the images do not fit is refused", async () => {
   for (const side of [20, 29, 28.5])
     await assert.rejects(mnist({ dir: folderOf(GOOD), side }), /side is .*, expected an even number from 28/);
+});
+
+test("without a folder the files are downloaded once and checked; one that is another is refused", async () => {
+  const zipped = Object.fromEntries(
+    Object.entries(GOOD).map(([name, bytes]) =>
+      name.endsWith(".gz") ? [name, bytes] : [`${name}.gz`, gzipSync(bytes)],
+    ),
+  );
+  let asked: string[] = [];
+  const server = createServer(({ url = "" }, response) => {
+    asked.push(url);
+    response.end(zipped[url.slice("/mnist/".length)]);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const own = process.env.no_proxy;
+  process.env.no_proxy = "127.0.0.1"; // whatever proxy the machine has
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/mnist/`;
+    const md5 = Object.fromEntries(
+      Object.entries(zipped).map(([name, bytes]) => [name, createHash("md5").update(bytes).digest("hex")]),
+    );
+    const options = { cache: join(root, "cache"), release: { url, md5 } };
+    let received = 0;
+    const first = await mnist({
+      ...options,
+      onProgress: (progress) => {
+        received = progress.received;
+      },
+    });
+    assert.ok(received > 0);
+    assert.deepEqual([...first.train.labels], [9, 8, 7, 6]);
+    assert.deepEqual(
+      asked.sort(),
+      Object.keys(zipped)
+        .map((name) => `/mnist/${name}`)
+        .sort(),
+    );
+    asked = [];
+    assert.deepEqual((await mnist(options)).train, first.train);
+    assert.deepEqual(asked, [], "the second call downloads nothing");
+    assert.deepEqual(readdirSync(options.cache), ["mnist"], "no lock or part is left");
+    zipped["t10k-labels-idx1-ubyte.gz"] = gzipSync(Buffer.from("another file"));
+    await assert.rejects(
+      mnist({ ...options, cache: join(root, "cache of another") }),
+      /mnist: download: .*t10k-labels-idx1-ubyte\.gz has md5 \w+, expected \w+.*Or get the four files by other means/,
+    );
+  } finally {
+    if (own === undefined) delete process.env.no_proxy;
+    else process.env.no_proxy = own;
+    server.close();
+  }
 });

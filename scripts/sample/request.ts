@@ -73,9 +73,12 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   };
 }
 
+/** The options of a walk, whichever command takes them. */
+type WalkOptions = Options<"steps" | "sampler" | "eta" | "variance", never>;
+
 /** The walk from step `from`, default T, that the options name. */
 export function planOf(
-  options: Given,
+  options: WalkOptions,
   config: RunConfig,
   schedule: Schedule,
   from = schedule.numSteps,
