@@ -6,6 +6,7 @@ import {
   PARAMETERIZATIONS,
   posteriorTables,
   scheduleFromBetas,
+  type Variance,
 } from "../diffusion";
 import { assertAllClose, assertClose, oracle } from "../testing";
 import { exactBound, gaussian } from "./analytic";
@@ -15,28 +16,25 @@ import { lossWeights, vlbWeights, type WEIGHTINGS } from "./weights";
 const schedule = linearSchedule();
 const columns = { mean: "w_mu", x0: "w_x0", eps: "w_eps", v: "w_v" } as const;
 
-test("the bound's weights with σ² = β (S05)", () => {
-  const { inputs, expected, tol_rel: rel } = oracle("S05");
+/** The weights of a record of the oracle, in each of its coordinates. */
+function assertWeightsOf(record: string, variance: Variance): void {
+  const { inputs, expected, tol_rel: rel } = oracle(record);
   for (const kind of ["mean", "x0", "eps", "v"] as const) {
-    const weights = vlbWeights(schedule, kind, "beta");
+    const weights = vlbWeights(schedule, kind, variance);
     assertAllClose(
       inputs.t.map((t: number) => weights[t]),
       expected[columns[kind]],
       { rel, what: kind },
     );
   }
+}
+
+test("the bound's weights with σ² = β (S05)", () => {
+  assertWeightsOf("S05", "beta");
 });
 
 test("the bound's weights with σ² = β̃ (S06), and what they are in terms of the SNR", () => {
-  const { inputs, expected, tol_rel: rel } = oracle("S06");
-  for (const kind of ["mean", "x0", "eps", "v"] as const) {
-    const weights = vlbWeights(schedule, kind, "betaTilde");
-    assertAllClose(
-      inputs.t.map((t: number) => weights[t]),
-      expected[columns[kind]],
-      { rel, what: kind },
-    );
-  }
+  assertWeightsOf("S06", "betaTilde");
   for (const any of [
     schedule,
     cosineSchedule({ numSteps: 100 }),
