@@ -1,0 +1,103 @@
+/**
+ * @file `npm run evaluate -- --checkpoint FILE --data DIR`: bits per dimension on test images, and how samples compare
+ * with real images: a Fréchet distance with its floor, KID, precision and recall, nearest training images.
+ *
+ * Everything goes batch by batch into a folder; stopped or killed, the same command goes on from there.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { bitsSummary } from "../lib/metrics";
+import { engine } from "../lib/tensor";
+import { imageShape, loadClassifier, openModel, writeWhole } from "../lib/training";
+import { type Report, reportLines, sampleMeasures } from "./evaluate/report";
+import { parseRequest, type Request, USAGE } from "./evaluate/request";
+import { measureBits, measureFeatures, measureSamples, Stopped, type Watch } from "./evaluate/stages";
+import { openStore } from "./evaluate/store";
+import { interruption, runMain, showBar } from "./progress";
+import { planOf } from "./sample/request";
+import { loadImages } from "./train/images";
+
+const fingerprint = (path: string): string =>
+  createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
+
+/** Shows each stage's bar, the time left from this start's own pace. */
+function watchStages(): Watch {
+  const began = new Map<string, { at: number; done: number }>();
+  return {
+    signal: interruption("finishing this batch; the same command goes on from here"),
+    show(stage, done, total) {
+      const start = began.get(stage) ?? { at: performance.now(), done };
+      began.set(stage, start);
+      const pace = (performance.now() - start.at) / 1000 / Math.max(1, done - start.done);
+      showBar(done, total, stage, pace * (total - done));
+    },
+  };
+}
+
+async function evaluate(request: Request): Promise<Report> {
+  const { options, seed, n, rows, draws } = request;
+  const trained = openModel(request.checkpoint);
+  const { config, model, step } = trained;
+  const { train, test, description } = await loadImages(config, { dir: request.data });
+  const { net, record } = loadClassifier(request.classifier);
+  const shape = imageShape(config);
+  const seen = [net.options.imageSize, net.options.imageSize, net.options.imageChannels];
+  if (`${seen}` !== `${shape}`)
+    throw new Error(
+      `${request.classifier} sees images of ${seen.join(" × ")}, the checkpoint's are ${shape.join(" × ")}. Give another --classifier.`,
+    );
+  const T = config.numSteps;
+  const plan = planOf(options, config, model.schedule);
+  const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1);
+  const images = Math.min(request.bitsImages, test.shape[0]);
+  const reference = Math.min(request.reference ?? train.shape[0], train.shape[0]);
+  const sampler = `${options.text("sampler") ?? "ddim"}, ${plan.length} steps`;
+  if (!request.json) console.log(`${description}\n${engine.description}`);
+
+  const store = openStore(request.out, {
+    checkpoint: fingerprint(request.checkpoint),
+    data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images`,
+    plan: createHash("sha256").update(JSON.stringify(plan)).digest("hex").slice(0, 16),
+    ...{ n, seed, rows, draws, parts, images, reference },
+  });
+  const watch = watchStages();
+  const bits = await measureBits(store, model, test, { images, parts, draws, rows, seed }, watch);
+  const samples = await measureSamples(store, model, { count: n, plan, seed, shape }, watch);
+  const features = (stage: string, set: Pick<typeof train, "images" | "shape">, count: number) =>
+    measureFeatures(store, `${stage}-${fingerprint(request.classifier)}`, net, set, count, watch);
+  const measures = await sampleMeasures({
+    dims: net.options.widths.at(-1) as number,
+    sampleFeatures: await features("sample-features", { images: samples, shape: [n, ...shape] }, n),
+    referenceFeatures: await features("reference-features", train, reference),
+    realFeatures: await features("real-features", test, Math.min(n, test.shape[0])),
+    samples,
+    train,
+    extractor: `${basename(request.classifier, ".safetensors")}, ${(100 * record.testAccuracy).toFixed(1)} % right`,
+    reference: `${config.data} train ${reference}`,
+    k: request.k,
+    neighbours: request.neighbours,
+  });
+  return {
+    checkpoint: request.checkpoint,
+    step,
+    sampler,
+    bits: { ...bitsSummary(bits, T), draws },
+    samples: measures,
+    seconds: store.seconds(),
+  };
+}
+
+runMain("evaluate", async () => {
+  const request = parseRequest(process.argv.slice(2));
+  if (request === "help") return console.log(USAGE);
+  try {
+    const report = await evaluate(request);
+    writeWhole(join(request.out, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+    console.log(request.json ? JSON.stringify(report) : `\n${reportLines(report).join("\n")}`);
+  } catch (error) {
+    if (!(error instanceof Stopped)) throw error;
+    console.error(`stopped in ${error.message}; the same command goes on from there`);
+    process.exitCode = 130;
+  }
+});

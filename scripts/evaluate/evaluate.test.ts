@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import type { ImageSet } from "../../lib/data";
+import { classifier } from "../../lib/nets/classifier";
+import { tf } from "../../lib/tensor";
+import { numbersFrom } from "../../lib/testing";
+import {
+  buildRun,
+  CLASSIFIER_RUN,
+  checkpointOf,
+  runConfig,
+  saveCheckpoint,
+  saveClassifier,
+  trainer,
+} from "../../lib/training";
+import { parseRequest } from "./request";
+import { openStore } from "./store";
+
+const folder = mkdtempSync(join(tmpdir(), "lower-bound-evaluate-"));
+after(() => rmSync(folder, { recursive: true }));
+const at = (name: string) => join(folder, name);
+
+/** A file of CIFAR-10's binary format: a label and 3072 pixels for each image. */
+function writeRecords(name: string, count: number, seed: number): void {
+  const draw = numbersFrom(seed);
+  writeFileSync(
+    at(name),
+    Uint8Array.from({ length: count * 3073 }, (_, i) => Math.floor((i % 3073 === 0 ? 10 : 256) * draw())),
+  );
+}
+writeRecords("data_batch_1.bin", 60, 1);
+writeRecords("test_batch.bin", 40, 2);
+
+const net = { kind: "unet", channels: 4, multipliers: [1], blocks: 1, attention: [], patch: 8 } as const;
+const config = runConfig({ net, numSteps: 12, schedule: "cosine" }, "test");
+
+/** A checkpoint of a net that was not trained. */
+function writeCheckpoint(name: string): void {
+  const { net, schedule } = buildRun(config);
+  const data = { sample: () => tf.zeros([1, 32, 32, 3]) };
+  const training = trainer({ ...config, decaySteps: undefined, net, schedule, data });
+  saveCheckpoint(at(name), checkpointOf(training, config));
+  training.dispose();
+  net.dispose();
+}
+
+async function writeClassifier(name: string, imageSize: number): Promise<void> {
+  const options = { imageSize, imageChannels: 3, filters: 4, widths: [4, 8], numClasses: 10 };
+  const test: ImageSet = {
+    ...{ images: new Uint8Array(imageSize ** 2 * 3), labels: Uint8Array.of(1) },
+    ...{ shape: [1, imageSize, imageSize, 3] as const, classNames: [] },
+  };
+  const made = classifier(options, 1);
+  await saveClassifier(at(name), made, { config: { ...CLASSIFIER_RUN, net: options }, step: 0, test });
+  made.dispose();
+}
+
+/** Runs the command; `watch` may stop it once `state.json` says so. */
+function evaluate(
+  args: string[],
+  stopWhen?: (state: string) => boolean,
+): Promise<{ code: number | null; output: string; errors: string }> {
+  const out = args[args.indexOf("--out") + 1];
+  const child = spawn(process.execPath, ["--import", "tsx", join(__dirname, "../evaluate.ts"), ...args]);
+  const ended = { output: "", errors: "" };
+  child.stdout.on("data", (data) => {
+    ended.output += data;
+  });
+  child.stderr.on("data", (data) => {
+    ended.errors += data;
+  });
+  const looking = setInterval(() => {
+    const path = join(out, "state.json");
+    if (!stopWhen || !existsSync(path) || !stopWhen(readFileSync(path, "utf8"))) return;
+    clearInterval(looking);
+    child.kill("SIGKILL");
+  }, 2);
+  return new Promise((resolve) =>
+    child.on("close", (code) => {
+      clearInterval(looking);
+      resolve({ code, ...ended });
+    }),
+  );
+}
+
+const asked = (out: string, ...rest: string[]) => [
+  ...["--checkpoint", at("model.safetensors"), "--classifier", at("extractor.safetensors"), "--data", folder],
+  ...[
+    "--out",
+    at(out),
+    "--n",
+    "130",
+    "--bits-images",
+    "40",
+    "--parts",
+    "4",
+    "--steps",
+    "3",
+    "--neighbours",
+    "2",
+    ...rest,
+  ],
+];
+
+describe("npm run evaluate", async () => {
+  writeCheckpoint("model.safetensors");
+  await writeClassifier("extractor.safetensors", 32);
+
+  test("killed in the middle and begun again, it says what an uninterrupted one says", async () => {
+    const whole = await evaluate(asked("whole", "--json"));
+    assert.equal(whole.code, 0, whole.errors);
+    const report = JSON.parse(whole.output);
+    let kills = 0;
+    for (const stage of ['"bits":{"batches":2', '"samples":64', '"reference-features"'])
+      if ((await evaluate(asked("parts", "--json"), (state) => state.includes(stage))).code === null) kills++;
+    assert.ok(kills > 0, "no run was killed: nothing was tested");
+    const rest = await evaluate(asked("parts", "--json"));
+    assert.equal(rest.code, 0, rest.errors);
+    const { seconds: _, ...again } = JSON.parse(rest.output);
+    const { seconds: __, ...first } = report;
+    assert.deepEqual(again, first);
+
+    assert.equal(report.bits.images, 40);
+    assert.equal(report.bits.parts.length, 4);
+    assert.ok(report.bits.bitsPerDim.mean > 0 && report.bits.bitsPerDim.standardError > 0);
+    const { fid, kid, precisionRecall, neighbours, reference, floorN, n } = report.samples;
+    assert.deepEqual([n, floorN, reference], [130, 40, "cifar10 train 60"]);
+    assert.ok(fid.samples > 0 && fid.floor > 0 && fid.samples !== fid.floor);
+    assert.ok(kid.samples.standardError > 0 && kid.floor.standardError > 0);
+    for (const share of Object.values(precisionRecall.floor)) assert.ok((share as number) > 0);
+    assert.equal(neighbours.length, 2);
+
+    const people = await evaluate(asked("whole"));
+    assert.match(
+      people.output,
+      /bits\/dim +\d+\.\d{4} ± \d+\.\d{4} {2}\(± standard error over 40 test images, 1 draw of 4 t each\)/,
+    );
+    assert.match(
+      people.output,
+      /FID\[n = 130, extractor, \d+\.\d % right, cifar10 train 60\] {2}[\d.]+ {3}\(real against real at n = 40: [\d.]+\)/,
+    );
+    const other = await evaluate(asked("whole", "--seed", "9"));
+    assert.equal(other.code, 1);
+    assert.match(
+      other.errors,
+      /whole holds an evaluation with seed 0, asked for is 9\. Choose another --out/,
+    );
+  });
+
+  test("what cannot be evaluated is refused in one line", async () => {
+    const refused = async (args: string[], message: RegExp) => {
+      const { code, errors } = await evaluate(args);
+      assert.equal(code, 1);
+      assert.match(errors, message);
+      assert.equal(errors.trim().split("\n").length, 1, errors);
+    };
+    await writeClassifier("small.safetensors", 16);
+    await refused(
+      asked("a", "--classifier", at("small.safetensors")),
+      /evaluate: .*small\.safetensors sees images of 16 × 16 × 3, the checkpoint's are 32 × 32 × 3/,
+    );
+    await refused(
+      asked("a", "--checkpoint", at("extractor.safetensors")),
+      /evaluate: .*extractor\.safetensors.*unknown/,
+    );
+    const bytes = readFileSync(at("model.safetensors"));
+    bytes.writeFloatLE(Number.NaN, bytes.length - 4);
+    writeFileSync(at("nan.safetensors"), bytes);
+    await refused(asked("a", "--checkpoint", at("nan.safetensors")), /not finite: .* has NaN/);
+    writeFileSync(at("cut.safetensors"), bytes.subarray(0, 900));
+    await refused(asked("a", "--checkpoint", at("cut.safetensors")), /truncated/);
+  });
+});
+
+test("options out of range, and a folder of something else, are refused", () => {
+  assert.throws(() => parseRequest([]), /--checkpoint is missing/);
+  assert.throws(
+    () => parseRequest(["--checkpoint", "x", "--n", "4"]),
+    /--n is "4", expected a whole number from 8/,
+  );
+  writeFileSync(at("state.json"), "{}");
+  assert.throws(() => openStore(folder, {}), /state\.json is not the state of an evaluation/);
+});

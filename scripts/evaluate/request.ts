@@ -1,0 +1,83 @@
+/** @file What `npm run evaluate` was asked for: its arguments, checked. */
+import { resolve } from "node:path";
+import { VARIANCES } from "../../lib/diffusion";
+import { type Options, readOptions } from "../options";
+
+const VALUES = [
+  ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance"] as const),
+  ...(["bits-images", "parts", "draws", "reference", "classifier", "k", "neighbours", "rows"] as const),
+] as const;
+const FLAGS = ["json", "help"] as const;
+export type Given = Options<(typeof VALUES)[number], (typeof FLAGS)[number]>;
+
+/** The weights of the extractor that comes with the project. */
+export const CLASSIFIER = resolve(__dirname, "../../assets/cifar10-classifier.safetensors");
+
+export const USAGE = `npm run evaluate -- --checkpoint FILE [options]
+
+  --checkpoint FILE   what npm run train or npm run export wrote
+  --data DIR          the folder of the data set; without it the set is downloaded once
+  --out DIR           what is known so far; the same command goes on from there (runs/evaluation)
+  --json              one JSON object in place of the table
+  --seed N            of all draws (0)
+
+Bits per dimension, on the first test images:
+  --bits-images N     so many of them (256)
+  --parts N           a random t in each of so many equal parts of 2…T; T - 1 is every t (50)
+  --draws N           of the noise, for each image (1)
+  --rows N            images given to the net at once (128)
+
+Samples, against the training set:
+  --n N               samples (1000)
+  --sampler S         ddim, ancestral (ddim)
+  --steps N           steps of the sampler, 1…T (50)
+  --eta E             noise of DDIM (0)
+  --variance V        of the ancestral sampler: ${VARIANCES.join(", ")} (the run's)
+  --reference N       the first N training images in place of all
+  --classifier FILE   the extractor of features (the one that comes with the project)
+  --k N               neighbour that a ball of the manifold reaches to, for precision and recall (3)
+  --neighbours N      samples whose nearest training images are told (8)`;
+
+/** An evaluation as it was asked for. */
+export interface Request {
+  options: Given;
+  checkpoint: string;
+  data: string | undefined;
+  out: string;
+  classifier: string;
+  json: boolean;
+  seed: number;
+  bitsImages: number;
+  draws: number;
+  rows: number;
+  n: number;
+  /** Training images to compare with; undefined for all. */
+  reference: number | undefined;
+  k: number;
+  neighbours: number;
+}
+
+/** What was asked for, as far as it can be checked without the checkpoint; "help" where that was. Throws one line on the first mistake. */
+export function parseRequest(args: readonly string[]): Request | "help" {
+  const options = readOptions(args, { values: VALUES, flags: FLAGS });
+  if (options.flag("help")) return "help";
+  const checkpoint = options.text("checkpoint");
+  if (!checkpoint) throw new Error("--checkpoint is missing, expected a file that npm run train wrote.");
+  return {
+    options,
+    checkpoint,
+    data: options.text("data"),
+    out: options.text("out") ?? "runs/evaluation",
+    classifier: options.text("classifier") ?? CLASSIFIER,
+    json: options.flag("json"),
+    seed: options.wholeNumber("seed", 0, Number.MAX_SAFE_INTEGER, 0),
+    bitsImages: options.wholeNumber("bits-images", 256),
+    draws: options.wholeNumber("draws", 1),
+    rows: options.wholeNumber("rows", 128),
+    n: options.wholeNumber("n", 1000, 1e6, 8),
+    reference:
+      options.text("reference") === undefined ? undefined : options.wholeNumber("reference", 1, 1e9, 8),
+    k: options.wholeNumber("k", 3),
+    neighbours: options.wholeNumber("neighbours", 8),
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * @file What an evaluation has so far, in a folder: `state.json` with the partial sums and how much of each array holds,
+ * and the arrays, rows after rows. A row counts once `state.json` says so, and that is replaced as a whole: a run that is
+ * killed loses the batch in hand.
+ */
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import type { Moments } from "../../lib/metrics";
+import { writeWhole } from "../../lib/training";
+
+interface State {
+  /** What is being evaluated, and how: a folder is gone on with only by the same. */
+  request: Record<string, unknown>;
+  sums: Record<string, { batches: number; count: number; mean: number[]; scatter: number[] }>;
+  /** Rows in each array. */
+  rows: Record<string, number>;
+  seconds: Record<string, number>;
+}
+
+const ARRAYS = { float32: Float32Array, uint8: Uint8Array };
+type Kind = keyof typeof ARRAYS;
+
+/** Rows of `dims` numbers on the disk. */
+export interface StoredRows<K extends Kind = Kind> {
+  readonly rows: number;
+  append(values: InstanceType<(typeof ARRAYS)[K]>): void;
+  /** All of them. */
+  read(): InstanceType<(typeof ARRAYS)[K]>;
+}
+
+export interface Store {
+  /** The merged moments of so many batches. */
+  sums(name: string): { batches: number; moments: Moments | null };
+  setSums(name: string, batches: number, moments: Moments): void;
+  array<K extends Kind>(name: string, kind: K, dims: number): StoredRows<K>;
+  /** Adds to the time that a stage has taken; the stages' times. */
+  addSeconds(stage: string, seconds: number): void;
+  seconds(): Record<string, number>;
+}
+
+/**
+ * The folder of an evaluation, begun or gone on with. Throws where it holds another, naming what differs, and where its
+ * state cannot be read.
+ */
+export function openStore(out: string, request: Record<string, unknown>): Store {
+  const path = join(out, "state.json");
+  const state = existsSync(path) ? readState(path) : { request, sums: {}, rows: {}, seconds: {} };
+  const differs = Object.keys({ ...state.request, ...request }).find(
+    (name) => JSON.stringify(state.request[name]) !== JSON.stringify(request[name]),
+  );
+  if (differs)
+    throw new Error(
+      `${out} holds an evaluation with ${differs} ${JSON.stringify(state.request[differs])}, asked for is ${JSON.stringify(request[differs])}. Choose another --out, or remove that folder.`,
+    );
+  mkdirSync(out, { recursive: true });
+  const save = () => writeWhole(path, JSON.stringify(state));
+  save();
+  return {
+    sums(name) {
+      const known = state.sums[name];
+      if (!known) return { batches: 0, moments: null };
+      const { batches, count, mean, scatter } = known;
+      return {
+        batches,
+        moments: { count, mean: Float64Array.from(mean), scatter: Float64Array.from(scatter) },
+      };
+    },
+    setSums(name, batches, { count, mean, scatter }) {
+      state.sums[name] = { batches, count, mean: [...mean], scatter: [...scatter] };
+      save();
+    },
+    array: (name, kind, dims) => storedRows(join(out, `${name}.bin`), name, kind, dims, state, save),
+    addSeconds(stage, seconds) {
+      state.seconds[stage] = (state.seconds[stage] ?? 0) + seconds;
+      save();
+    },
+    seconds: () => state.seconds,
+  };
+}
+
+function readState(path: string): State {
+  try {
+    const state = JSON.parse(readFileSync(path, "utf8")) as State;
+    if (state.request && state.sums && state.rows && state.seconds) return state;
+  } catch {}
+  throw new Error(`${path} is not the state of an evaluation. Remove its folder, or choose another --out.`);
+}
+
+function storedRows<K extends Kind>(
+  path: string,
+  name: string,
+  kind: K,
+  dims: number,
+  state: State,
+  save: () => void,
+): StoredRows<K> {
+  const type = ARRAYS[kind];
+  const rowBytes = dims * type.BYTES_PER_ELEMENT;
+  return {
+    get rows() {
+      return state.rows[name] ?? 0;
+    },
+    append(values) {
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      const rows = state.rows[name] ?? 0;
+      const file = openSync(path, existsSync(path) ? "r+" : "w");
+      try {
+        for (let at = 0; at < bytes.length; )
+          at += writeSync(file, bytes, at, bytes.length - at, rows * rowBytes + at);
+      } finally {
+        closeSync(file);
+      }
+      state.rows[name] = rows + bytes.length / rowBytes;
+      save();
+    },
+    read() {
+      const bytes = new Uint8Array((state.rows[name] ?? 0) * rowBytes);
+      const file = openSync(path, "r");
+      try {
+        let at = 0;
+        while (at < bytes.length) {
+          const got = readSync(file, bytes, at, bytes.length - at, at);
+          if (got === 0)
+            throw new Error(`${path} has ${at} bytes, expected ${bytes.length}. Remove its folder.`);
+          at += got;
+        }
+      } finally {
+        closeSync(file);
+      }
+      return new type(bytes.buffer) as InstanceType<(typeof ARRAYS)[K]>;
+    },
+  };
+}
