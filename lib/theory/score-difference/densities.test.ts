@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ancestralPlan, ddimPlan, linearSchedule } from "../../diffusion";
 import { gaussian, kl1d, mixture } from "../../elbo";
-import { rng, tf, toy, w2WithFloor } from "../../index";
+import { erf, rng, tf, toy, w2WithFloor } from "../../index";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../../testing";
 import { blurred, denoiser, diffusionMoves, ganDirections, gaussianFlow, scoreDifference } from "./densities";
 import { annealing, drawPrior, modeCoverage, type PriorName, particleFlow, runParticleFlow } from "./flow";
@@ -98,6 +99,26 @@ test("each step of diffusion is a step of one particle along its score differenc
   );
 });
 
+test("DDPM's and DDIM's steps, as they are sampled, are those steps in the coordinates x_t/√ᾱ_t", () => {
+  const schedule = linearSchedule();
+  const p = mixture({ weights: [0.3, 0.7], means: [-1, 0.8], stds: [0.4, 0.2] });
+  for (const [t, s, xt] of [
+    [900, 899, 0.7],
+    [500, 250, -1.1],
+    [60, 20, 0.4],
+  ]) {
+    const signal = (at: number) => schedule.sqrtAlphaBar[at];
+    const sigma = (at: number) => Math.sqrt(schedule.oneMinusAlphaBar[at]) / signal(at);
+    const moves = diffusionMoves(p, xt / signal(t), { sigma: sigma(t), sigmaNext: sigma(s) });
+    const [ancestral] = ancestralPlan(schedule, { variance: "betaTilde", steps: [s, t] });
+    const [ddim] = ddimPlan(schedule, { steps: [s, t] });
+    const taken = ({ x0Coef, xtCoef }: typeof ddim) => (x0Coef * moves.denoised[0] + xtCoef * xt) / signal(s);
+    assertClose(taken(ddim), moves.ode[0], { rel: 1e-9 });
+    assertClose(taken(ancestral), moves.ancestralMean[0], { rel: 1e-9 });
+    assertClose((ancestral.sigmaStd / signal(s)) ** 2, moves.ancestralVariance, { rel: 1e-9 });
+  }
+});
+
 test("the noise-injected step is the exact gradient of KL(q_σ‖p_σ) of a cloud; the noiseless one is not", () => {
   const [sigma, cloud] = [0.6, [-0.4, 0.1, 1.3]];
   const p = gaussian({ mean: 0, std: 1 });
@@ -170,14 +191,28 @@ test("kernel means by blocks are those of all pairs, also far away and where blo
   tf.dispose([points, far, near, other]);
 });
 
-test("10,000 particles against 10,000 targets: no matrix of all pairs", () => {
-  const [y, points] = [rng(1).normal([10_000, 2]), rng(2).normal([10_000, 2])] as tf.Tensor2D[];
-  const sigma = 0.5;
-  const denoised = kernelMean(y, points, sigma, { pairs: 2 ** 21 });
-  // samples of N(0, I): D(y) = y/(1 + σ²), on average
-  const slope = tf.tidy(() => denoised.mul(y).sum().div(y.square().sum()).dataSync()[0]);
-  assertClose(slope, 1 / (1 + sigma ** 2), { rel: 0.01 });
-  tf.dispose([y, points, denoised]);
+test("10,000 particles against 10,000 targets: no matrix of all pairs", async () => {
+  const count = 10_000;
+  const [start, points] = [rng(1).normal([count, 2]).mul(1.2), rng(2).normal([count, 2])] as tf.Tensor2D[];
+  const sigma = 1;
+  const before = process.memoryUsage().rss;
+  const { particles } = await runParticleFlow({
+    start,
+    target: { sample: () => points.clone() },
+    sigmas: [sigma],
+    noise: false,
+  });
+  const grown = 1024 * process.resourceUsage().maxRSS - before;
+  const matrix = 4 * count ** 2; // bytes
+  assert.ok(grown < matrix / 2, `memory grew by ${grown} bytes, a matrix of all pairs has ${matrix}`);
+  // of N(0, I) and N(0, 1.44 I): σ²Δ_σ = y (1/(1.44 + 1) − 1/(1 + 1)), on average
+  const from = start.dataSync();
+  const [along, squares] = particles.reduce(
+    ([dot, all], x, i) => [dot + (x - from[i]) * from[i], all + from[i] ** 2],
+    [0, 0],
+  );
+  assertClose(along / squares, 1 / 2.44 - 1 / 2, { rel: 0.1 });
+  tf.dispose([start, points]);
 });
 
 test("noise levels: ends, shapes, and what is refused", () => {
@@ -189,31 +224,43 @@ test("noise levels: ends, shapes, and what is refused", () => {
   assert.throws(() => annealing({ from: 1, to: 1, steps: 0 }), /steps is 0/);
 });
 
-test("particles follow the exact Gaussian flow to 5 % of the way", async () => {
-  // Δ_σ at y = x with a small η σ² per step is the flow of blurred laws; those are Gaussians too
-  const [sigma, eta, steps, count] = [0.5, 0.05, 60, 1500];
-  const start = tf.tidy(() => rng(3).normal([count, 1]).mul(0.5).add(3)) as tf.Tensor2D;
-  const last = await runParticleFlow({
-    start,
-    target: { sample: (random, n) => random.normal([n, 1]).mul(1.5).sub(1) },
-    sigmas: new Float64Array(steps).fill(sigma),
-    batchSize: 1500,
-    eta,
-    noise: false,
-    seed: 4,
+/** `count` points that stand for a Gaussian: its quantiles in the middle of equal shares, by bisection. */
+function quantiles(mean: number, std: number, count: number): number[] {
+  return Array.from({ length: count }, (_, i) => {
+    let [low, high] = [-6, 6];
+    for (let k = 0; k < 50; k++) {
+      const z = (low + high) / 2;
+      if ((1 + erf(z / Math.SQRT2)) / 2 < (i + 0.5) / count) low = z;
+      else high = z;
+    }
+    return mean + std * low;
   });
-  // mean and variance by Euler's steps with the exact denoisers
-  let [mean, variance] = [3, 0.25];
-  const blur = sigma ** 2;
-  for (let k = 0; k < steps; k++) {
-    const slope = 1 + eta * blur * (1 / (variance + blur) - 1 / (2.25 + blur));
-    const pull = (mean + 1) / (2.25 + blur);
-    mean -= eta * blur * pull;
-    variance *= slope ** 2;
-  }
-  const got = last.particles.reduce((sum, x) => sum + x / count, 0);
-  assertClose(got - 3, mean - 3, { rel: 0.05, abs: 0.02 });
-  start.dispose();
+}
+
+test("particles follow the flow between Gaussians in closed form, to 2 % of the way (F01)", async () => {
+  const { q0, p } = oracle("F01").inputs;
+  const [q, goal] = [q0, p].map(([mean, std]: [number, number]) => ({ mean, std }));
+  const [sigma, count] = [0.1, 1500];
+  const tau = 1; // σ² of it in a step
+  const column = (values: number[]) => tf.tensor2d(values, [count, 1]);
+  const start = column(quantiles(q.mean, q.std, count));
+  const target = column(quantiles(goal.mean, goal.std, count));
+  const { particles } = await runParticleFlow({
+    start,
+    target: { sample: () => target.clone() },
+    sigmas: new Float64Array(Math.round(tau / sigma ** 2)).fill(sigma),
+    noise: false,
+  });
+  const mean = particles.reduce((sum, x) => sum + x / count, 0);
+  const variance = particles.reduce((sum, x) => sum + (x - mean) ** 2 / count, 0);
+  const exact = gaussianFlow(q, goal, tau);
+  assert.ok(Math.abs(mean - exact.mean) < 0.02 * (q.mean - exact.mean), `mean ${mean}, exact ${exact.mean}`);
+  const gained = exact.variance - q.std ** 2;
+  assert.ok(
+    Math.abs(variance - exact.variance) < 0.02 * gained,
+    `variance ${variance}, exact ${exact.variance}`,
+  );
+  tf.dispose([start, target]);
 });
 
 test("coverage counts modes, quality and evenness", () => {
@@ -236,35 +283,62 @@ test("coverage counts modes, quality and evenness", () => {
   assert.throws(() => modeCoverage([0], { means: [], std: 1 }), /no modes/);
 });
 
-test("25 modes: an annealed flow from several priors covers all; without annealing modes are lost", async () => {
-  const target = toy("25gaussians");
-  const { std } = target.mixture!;
-  const count = 250;
-  const flowFrom = async (prior: PriorName, sigmas: Float64Array, noise: boolean) => {
-    const start = drawPrior(prior, rng(9), count);
-    const { particles } = await runParticleFlow({ start, target, sigmas, noise, seed: 2 });
-    start.dispose();
-    return { particles, ...modeCoverage(particles, target.mixture!) };
-  };
-  const annealed = annealing({ from: 1, to: 2 * std, steps: 120 });
-  for (const [prior, noise] of [
-    ["normal", true],
-    ["far", true],
-    ["ring", false],
-  ] as const) {
-    const { particles, modes, nearMode, klModes } = await flowFrom(prior, annealed, noise);
+const grid25 = toy("25gaussians");
+const gridStd = grid25.mixture!.std;
+
+/** Particles from a named prior on the grid, with what they are worth. */
+async function onGrid(prior: PriorName, sigmas: Float64Array, { count = 500, noise = true } = {}) {
+  const start = drawPrior(prior, rng(9), count);
+  const { particles } = await runParticleFlow({ start, target: grid25, sigmas, noise, seed: 2 });
+  start.dispose();
+  return { particles, ...modeCoverage(particles, grid25.mixture!) };
+}
+
+function distance(particles: Float32Array, data: Pick<typeof grid25, "sample">) {
+  const draw = (n: number, number: number) => data.sample(rng(100, number), n);
+  return w2WithFloor({ data: particles, dims: 2 }, draw, { repeats: 4 });
+}
+
+test("25 modes: an annealed flow from each of five priors covers all, evenly, and below the floor of W2", async () => {
+  const annealed = annealing({ from: 1, to: 2 * gridStd, steps: 200 });
+  const priors = { normal: true, narrow: true, point: true, far: true, ring: false };
+  for (const [prior, noise] of Object.entries(priors)) {
+    const { particles, modes, nearMode, klModes } = await onGrid(prior as PriorName, annealed, { noise });
     assert.equal(modes, 25, prior);
-    assert.ok(nearMode >= 0.95 && klModes <= 0.03, `${prior}: ${nearMode}, ${klModes}`);
-    const draw = (n: number, number: number) => target.sample(rng(100 + number), n);
-    const { w2, floor } = w2WithFloor({ data: particles, dims: 2 }, draw, { repeats: 2 });
+    assert.ok(nearMode >= 0.97 && klModes <= 0.02, `${prior}: ${nearMode}, ${klModes}`);
+    const { w2, floor } = distance(particles, grid25);
     assert.ok(w2 <= floor, `${prior}: W2 ${w2} above its floor ${floor}`);
   }
+});
+
+test("two ways to lose modes: without annealing about 9 are left of 25, from far with a small σ one", async () => {
   // without noise on the particles nothing carries them over the gaps that a small σ does not see across
-  const [small, end] = [0.5 / 2.83, 2 * std];
-  const constant = await flowFrom("narrow", annealing({ from: small, to: small, steps: 100 }), false);
-  assert.ok(constant.modes <= 15, `without annealing ${constant.modes} modes`);
-  const far = await flowFrom("far", annealing({ from: small, to: end, steps: 100 }), false);
-  assert.ok(far.modes <= 3, `from far with a small σ ${far.modes} modes`);
+  const small = 0.5 / 2.83;
+  const options = { count: 400, noise: false };
+  const constant = await onGrid("narrow", annealing({ from: small, to: small, steps: 150 }), options);
+  assert.ok(constant.modes >= 7 && constant.modes <= 11, `without annealing ${constant.modes} modes`);
+  const far = await onGrid("far", annealing({ from: small, to: 2 * gridStd, steps: 150 }), options);
+  assert.equal(far.modes, 1);
+  assert.ok(Math.min(constant.nearMode, far.nearMode) > 0.9, "and quality does not show it");
+});
+
+test("a Swiss roll flows to the grid, and back to a Swiss roll", async () => {
+  const roll = toy("swissroll");
+  const from = roll.sample(rng(5), 300);
+  const sigmas = (to: number) => annealing({ from: 1, to, steps: 150 });
+  const there = await runParticleFlow({ start: from, target: grid25, sigmas: sigmas(2 * gridStd) });
+  const middle = tf.tensor2d(there.particles, there.shape);
+  const back = await runParticleFlow({ start: middle, target: roll, sigmas: sigmas(0.06) });
+  const { modes, nearMode } = modeCoverage(there.particles, grid25.mixture!);
+  assert.ok(modes === 25 && nearMode >= 0.97, `${modes} modes, ${nearMode} near one`);
+  for (const [particles, data] of [
+    [there.particles, grid25],
+    [back.particles, roll],
+  ] as const) {
+    const { w2, floor } = distance(particles, data);
+    assert.ok(w2 <= floor, `${data.name}: W2 ${w2} above its floor ${floor}`);
+  }
+  tf.dispose([from, middle]);
 });
 
 test("a flow leaves no tensors, also when left early, and says what is wrong", async () => {

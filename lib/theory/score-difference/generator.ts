@@ -17,7 +17,7 @@ export interface PointMap {
 
 /** An MLP of the library as a map of points: its time is held at 1. Its last layer begins at 0. */
 function pointMap(seed: number, hidden: number, last?: number): PointMap {
-  const net = createNet({ kind: "mlp", inputDim: 2, hidden, depth: 3, timeDim: 4 }, seed);
+  const net = createNet({ kind: "mlp", inputDim: 2, hidden, depth: 3, timeDim: 4, inputGain: 4 }, seed);
   const apply = (x: tf.Tensor2D) =>
     tf.tidy(() => {
       const out = net.apply(x, tf.ones([x.shape[0]], "int32") as tf.Tensor1D) as tf.Tensor2D;
@@ -35,7 +35,7 @@ export interface GeneratorOptions {
   batchSize?: number;
   /** Default 64. */
   hidden?: number;
-  /** Default 4e-3. */
+  /** Default 2e-3: with more the modes' shares keep wandering. */
   learningRate?: number;
   /** The part of D_P − D_Q aimed at; default 1. */
   eta?: number;
@@ -57,7 +57,7 @@ export interface Generator {
  * z ↦ z. Gives the event loop a turn now and then. Throws on a σ ≤ 0. The caller disposes the generator.
  */
 export async function trainGenerator(options: GeneratorOptions): Promise<Generator> {
-  const { target, sigmas, batchSize = 256, hidden = 64, learningRate = 4e-3, eta = 1, seed = 0 } = options;
+  const { target, sigmas, batchSize = 256, hidden = 64, learningRate = 2e-3, eta = 1, seed = 0 } = options;
   for (let k = 0; k < sigmas.length; k++) checkSigma("trainGenerator", sigmas[k]);
   const net = pointMap(seed, hidden);
   const generate = (z: tf.Tensor2D) => tf.tidy(() => z.add<tf.Tensor2D>(net.apply(z)));
@@ -84,6 +84,18 @@ export async function trainGenerator(options: GeneratorOptions): Promise<Generat
   };
 }
 
+/** Losses of a generated point by the logit ℓ = ln D/(1 − D) of a discriminator, which a generator descends. */
+export const GAN_LOSSES = {
+  /** −ln D. */
+  nonSaturating: (logit: tf.Tensor) => tf.softplus(logit.neg()),
+  /** ln(1 − D). */
+  saturating: (logit: tf.Tensor) => tf.softplus(logit).neg(),
+  /** −ln D/(1 − D). */
+  logit: (logit: tf.Tensor) => logit.neg(),
+} satisfies Record<string, (logit: tf.Tensor) => tf.Tensor>;
+
+export type GanLoss = keyof typeof GAN_LOSSES;
+
 export interface DiscriminatorOptions {
   /** Draws of p, and of q, [count, 2]. */
   p: { sample(rng: Rng, count: number): tf.Tensor };
@@ -103,8 +115,11 @@ export interface DiscriminatorOptions {
 export interface Discriminator {
   /** ln D/(1 − D) [N], an estimate of ln p/q. The caller disposes. */
   logit(x: tf.Tensor2D): tf.Tensor1D;
-  /** ∇ logit [N, 2], an estimate of the score difference. The caller disposes. */
-  direction(x: tf.Tensor2D): tf.Tensor2D;
+  /**
+   * Where gradient descent of a loss moves a generated point, −∇_x loss [N, 2]: for "logit" (default) an estimate of the
+   * score difference itself, for the others of it times 1 − D or D. The caller disposes.
+   */
+  direction(x: tf.Tensor2D, loss?: GanLoss): tf.Tensor2D;
   /** Disposes the weights. */
   dispose(): void;
 }
@@ -134,7 +149,14 @@ export async function trainDiscriminator(options: DiscriminatorOptions): Promise
     if (k % 25 === 0) await tf.nextFrame();
   }
   optimizer.dispose();
-  const direction = (x: tf.Tensor2D) =>
-    tf.tidy(() => tf.grad((inner: tf.Tensor) => logit(inner as tf.Tensor2D).sum())(x) as tf.Tensor2D);
+  const direction = (x: tf.Tensor2D, loss: GanLoss = "logit") => {
+    const lossOf = GAN_LOSSES[loss];
+    if (!lossOf)
+      throw new Error(
+        `direction: unknown loss "${loss}", expected one of ${Object.keys(GAN_LOSSES).join(", ")}.`,
+      );
+    const total = (inner: tf.Tensor) => lossOf(logit(inner as tf.Tensor2D)).sum();
+    return tf.tidy(() => tf.grad(total)(x).neg() as tf.Tensor2D);
+  };
   return { logit, direction, dispose: net.dispose };
 }

@@ -15,6 +15,8 @@ export * from "./flow";
 export {
   type Discriminator,
   type DiscriminatorOptions,
+  GAN_LOSSES,
+  type GanLoss,
   type Generator as SmoothGenerator,
   type GeneratorOptions,
   trainDiscriminator,
