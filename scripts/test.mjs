@@ -2,7 +2,7 @@
  * @file `npm test`: set-up, the type check, the lint and all tests, with one closing line of counts.
  *
  * `npm test -- lib/elbo scripts/setup/stamp.test.ts` runs only the test files under those paths, without
- * type check and lint. Both set up first what is missing. Under `CI` a test file that failed beside others runs
+ * type check and lint. Both set up first what is missing, also the front ends that only tests need. Under `CI` a test file that failed beside others runs
  * once more alone: a browser or a kernel on a crowded machine may miss a deadline. Both results are told.
  */
 import { dirname } from "node:path";
@@ -98,6 +98,9 @@ function readArguments() {
 async function main() {
   const { paths, jobs } = readArguments();
   await setUp();
+  await setUp({ tests: true }).catch((error) =>
+    console.error(`${error.message}\nTests that need it are skipped.`),
+  );
   const files = selectFiles(findTestFiles(project), paths);
   if (files.length === 0) throw new Error(`No test file matches ${paths.join(" ") || "*.test.ts"}.`);
   const checks = paths.length === 0 ? [typeCheckTask(project), lintTask(project)] : [];

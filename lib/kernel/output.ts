@@ -67,7 +67,12 @@ export function createOutput(
     display(bundle, { displayId, update = false, metadata = {} } = {}) {
       if (update && !displayId) throw new Error("display: an update needs the displayId of what it replaces");
       const transient = displayId ? { display_id: displayId } : {};
-      const content = JSON.stringify({ data: serializable(bundle), metadata, transient });
+      // A front end forgets `transient` when it saves; in the metadata a page that is loaded anew can find it.
+      const content = JSON.stringify({
+        data: serializable(bundle),
+        metadata: { ...metadata, ...transient },
+        transient,
+      });
       addPending(signals, 0);
       send("display", origin(), content, update, []);
     },

@@ -1,21 +1,24 @@
 /**
- * @file JupyterLab's parts inside the virtual environment: the kernelspec, the prebuilt extension, settings; and
- * the environment variables that keep JupyterLab away from the user's own Jupyter.
+ * @file JupyterLab's parts inside the virtual environment: the kernelspec, the prebuilt extension, settings, what
+ * teaches papermill TypeScript; and the environment variables that keep JupyterLab away from the user's own Jupyter.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SetupError } from "./errors.mjs";
-import { pythonEnvironment } from "./python.mjs";
+import { pythonEnvironment, sitePackages } from "./python.mjs";
 import { hashOf, isStamped, readJson, writeJson } from "./stamp.mjs";
 
 /** @typedef {import("./layout.mjs").Layout} Layout */
 
 export const KERNEL_NAME = "lower-bound";
 
-/** No news, no update check, no extension manager asking PyPI. */
-const SETTINGS = {
+/** No news, no update check, no extension manager asking PyPI; cells are indented as the project's TypeScript is. */
+export const SETTINGS = {
   "@jupyterlab/apputils-extension:notification": { fetchNews: "false", checkForUpdates: false },
   "@jupyterlab/extensionmanager-extension:plugin": { enabled: false },
+  "@jupyterlab/notebook-extension:tracker": {
+    codeCellConfig: { lineNumbers: false, lineWrap: false, indentUnit: "2" },
+  },
 };
 
 /** The server lists our kernel alone and calls nobody. */
@@ -35,6 +38,7 @@ const assets = (at) => ({
   labextensions: join(at.project, "assets", "labextension"),
   plotly: join(at.modules, "plotly.js-dist-min", "plotly.min.js"),
   katex: join(at.modules, "katex", "dist"),
+  papermill: join(at.project, "assets", "papermill"),
 });
 
 /** @param {Layout} at */
@@ -45,7 +49,7 @@ const stampPath = (at) => join(at.share, "lower-bound.json");
  * @param {Layout} at
  */
 function partsHash(at) {
-  const { kernelspec, labextensions } = assets(at);
+  const { kernelspec, labextensions, papermill } = assets(at);
   const [plotly, katex] = ["plotly.js-dist-min", "katex"].map(
     (name) => readJson(join(at.modules, name, "package.json"))?.version ?? "none",
   );
@@ -57,7 +61,7 @@ function partsHash(at) {
     JSON.stringify(SETTINGS),
     JSON.stringify(SERVER_CONFIG),
   ];
-  return hashOf({ paths: [kernelspec, labextensions], texts });
+  return hashOf({ paths: [kernelspec, labextensions, papermill], texts });
 }
 
 /** @param {Layout} at */
@@ -143,10 +147,21 @@ function copyKernelspec(at) {
   );
 }
 
+/**
+ * The package that papermill finds by its entry point, should a reader install papermill.
+ * @param {Layout} at
+ */
+function copyPapermill(at) {
+  const packages = sitePackages(at.venv);
+  const { papermill } = assets(at);
+  if (packages && existsSync(papermill)) cpSync(papermill, packages, { recursive: true });
+}
+
 /** @param {Layout} at */
 export function installJupyterParts(at) {
   copyKernelspec(at);
   copyExtensions(at);
+  copyPapermill(at);
   const etc = join(at.venv, "etc", "jupyter");
   mkdirSync(etc, { recursive: true });
   for (const name of ["jupyter_server_config.json", "jupyter_lab_config.json"])

@@ -20,6 +20,7 @@ export function layout(project) {
     engine: join(cache, "engine"),
     zig: join(cache, "zig"),
     jupyter: join(cache, "jupyter"),
+    frontEnds: join(cache, "frontends"),
     share: join(venv, "share", "jupyter"),
     logs: join(cache, "setup"),
     lock: join(cache, "setup.lock"),

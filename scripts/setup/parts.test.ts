@@ -10,6 +10,7 @@ import { fillTemplate, hasJupyterParts, installJupyterParts, jupyterEnvironment 
 import { addressOf, jupyterArguments } from "./launch.mjs";
 import { takeLock } from "./lock.mjs";
 import { checkNode, installPackages, stalePackages } from "./node.mjs";
+import { sitePackages } from "./python.mjs";
 import { hashOf, isStamped, writeJson } from "./stamp.mjs";
 import { fakePath, makeFolder, makeProject, withEnvironment } from "./testing";
 
@@ -130,6 +131,8 @@ test("JupyterLab's parts land in the virtual environment, with plotly.js and KaT
   put("assets/kernelspec/kernel.json", '{"argv": ["{node}", "{project}"]}');
   put("assets/kernelspec/logo-64x64.png", "png");
   put("assets/labextension/figures/package.json", "{}");
+  put("assets/papermill/translator.py", "python");
+  put(".venv/lib/python3.12/site-packages/pip.py", "");
   put("assets/labextension/figures/static/remoteEntry.js", "entry");
   put("node_modules/plotly.js-dist-min/plotly.min.js", "plotly");
   put("node_modules/plotly.js-dist-min/package.json", '{"version": "1.0.0"}');
@@ -147,6 +150,7 @@ test("JupyterLab's parts land in the virtual environment, with plotly.js and KaT
   const renderer = join(at.share, "labextensions", "figures", "static");
   assert.equal(readFileSync(join(renderer, "plotly.min.js"), "utf8"), "plotly");
   assert.equal(readFileSync(join(renderer, "katex/fonts/a.woff2"), "utf8"), "fonts/a.woff2");
+  assert.equal(readFileSync(join(sitePackages(at.venv)!, "translator.py"), "utf8"), "python");
   put("assets/labextension/figures/static/remoteEntry.js", "changed");
   assert.equal(hasJupyterParts(at), false);
 });

@@ -2,7 +2,7 @@
  * @file The Python side: an interpreter that will do, the virtual environment `.venv`, and its packages exactly
  * as locked.
  */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SetupError } from "./errors.mjs";
 import { ask, kindOfTrouble, lastWords, run } from "./process.mjs";
@@ -84,6 +84,19 @@ const pythonHash = (at) => hashOf({ paths: [join(at.requirements, "jupyter.txt")
 
 /** @param {Layout} at */
 export const hasPython = (at) => existsSync(at.python) && isStamped(stampPath(at), pythonHash(at));
+
+/**
+ * Where Python packages lie below a virtual environment or another prefix; undefined where there are none.
+ * @param {string} prefix
+ */
+export function sitePackages(prefix) {
+  const libraries = join(prefix, "lib");
+  const versions = existsSync(libraries)
+    ? readdirSync(libraries).filter((name) => /^python3/.test(name))
+    : [];
+  const places = [...versions.map((name) => join(libraries, name)), join(prefix, "Lib")];
+  return places.map((place) => join(place, "site-packages")).find((place) => existsSync(place));
+}
 
 /**
  * How pip is called for the virtual environment: its own, or the machine's where `ensurepip` is missing.

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { progress } from "./console.mjs";
 import { hasEngine, installEngine, readEngineRecord } from "./engine.mjs";
 import { describeFailure } from "./errors.mjs";
+import { hasFrontEnds, installFrontEnds } from "./frontends.mjs";
 import { hasJupyterParts, installJupyterParts } from "./jupyter.mjs";
 import { layout, PROJECT } from "./layout.mjs";
 import { takeLock } from "./lock.mjs";
@@ -14,7 +15,10 @@ import { endChildren } from "./process.mjs";
 import { hasPython, installPython } from "./python.mjs";
 
 /** @typedef {import("./layout.mjs").Layout} Layout */
-/** @typedef {{ gpu?: boolean, retry?: boolean }} Wishes `gpu`: make the CUDA engine too; `retry`: try failed engines again */
+/**
+ * `gpu`: make the CUDA engine too; `retry`: try failed engines again; `tests`: make what only tests need.
+ * @typedef {{ gpu?: boolean, retry?: boolean, tests?: boolean }} Wishes
+ */
 /** @typedef {{ name: string, isDone: () => boolean, make: (tell: (text: string) => void) => unknown }} Step */
 
 /**
@@ -27,6 +31,9 @@ export const stepsOf = (at, wishes) => [
   { name: "Python environment", isDone: () => hasPython(at), make: () => installPython(at) },
   { name: "Engine", isDone: () => hasEngine(at, wishes), make: (tell) => installEngine(at, wishes, tell) },
   { name: "JupyterLab parts", isDone: () => hasJupyterParts(at), make: () => installJupyterParts(at) },
+  ...(wishes.tests
+    ? [{ name: "Front ends for the tests", isDone: () => hasFrontEnds(at), make: () => installFrontEnds(at) }]
+    : []),
 ];
 
 /**

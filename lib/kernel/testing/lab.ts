@@ -15,15 +15,13 @@ import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { BROWSER_ARGUMENTS, findBrowser } from "../../../scripts/browser.mjs";
+import { SETTINGS as OURS } from "../../../scripts/setup/jupyter.mjs";
 import { noJupyter, projectRoot, python, slowness, writeKernelspec } from "./kernel";
 
 /** Why a test in the Lab cannot run, or undefined. */
 export const noLab = (): string | undefined => noJupyter() ?? findBrowser().reason;
 
-const SETTINGS = {
-  "@jupyterlab/apputils-extension:notification": { fetchNews: "false", checkForUpdates: false },
-  "@jupyterlab/docmanager-extension:plugin": { autosave: false },
-};
+const SETTINGS = { ...OURS, "@jupyterlab/docmanager-extension:plugin": { autosave: false } };
 
 /** Kernelspec and extension as set-up installs them, from the working tree. */
 function installParts(share: string): void {
@@ -57,7 +55,6 @@ interface Server {
 async function startServer(home: string): Promise<Server> {
   installParts(join(home, "share"));
   mkdirSync(join(home, "settings"), { recursive: true });
-  writeFileSync(join(home, "share", "overrides.json"), JSON.stringify(SETTINGS));
   for (const [plugin, settings] of Object.entries(SETTINGS)) {
     const [name, file] = plugin.split(":");
     mkdirSync(join(home, "settings", name), { recursive: true });
@@ -203,6 +200,43 @@ export class LabPage {
     });
   }
 
+  /** Waits until `look` sees what `holds`; a failure says what was seen last. */
+  async waitUntil<T>(
+    expected: string,
+    look: () => Promise<T>,
+    holds: (seen: T) => boolean,
+    timeoutMs = 60_000 * slowness(),
+  ): Promise<T> {
+    let seen: T | undefined;
+    for (const until = Date.now() + timeoutMs; Date.now() < until; await sleep(100)) {
+      seen = await look();
+      if (holds(seen)) return seen;
+    }
+    throw new Error(`expected ${expected} within ${timeoutMs} ms, saw ${JSON.stringify(seen)}`);
+  }
+
+  /** Saves the notebook. */
+  save(): Promise<void> {
+    // biome-ignore lint/suspicious/noExplicitAny: as above
+    return this.page.evaluate(() => (window as any).jupyterapp.shell.currentWidget.context.save());
+  }
+
+  /** Loads the page anew; the notebook's kernel lives on. */
+  async reload(): Promise<void> {
+    await this.page.reload();
+    await this.waitForKernel();
+  }
+
+  /** The ids of the comms to this target that the kernel has open. */
+  comms(target: string): Promise<string[]> {
+    return this.page.evaluate(async (target_name) => {
+      // biome-ignore lint/suspicious/noExplicitAny: as above
+      const { kernel } = (window as any).jupyterapp.shell.currentWidget.context.sessionContext.session;
+      const { content } = await kernel.requestCommInfo({ target_name });
+      return Object.keys(content.comms);
+    }, target);
+  }
+
   /** Presses the toolbar's Stop button. */
   async pressStop(): Promise<void> {
     await this.page.locator('[data-jp-item-name="interrupt"]').first().click();
@@ -212,6 +246,44 @@ export class LabPage {
   async runCell(index: number): Promise<void> {
     await this.select(index);
     await this.command("notebook:run-cell");
+  }
+
+  /** Puts the cursor at the end of a code cell's text. */
+  async edit(index: number): Promise<void> {
+    await this.select(index);
+    const cell = this.page.locator(`[data-code-cell="${index}"]`);
+    await cell.locator(".cm-content").first().click();
+    await this.page.keyboard.press("Control+End");
+  }
+
+  /** Brings the notebook to the front, where a panel was opened. */
+  focusNotebook(): Promise<void> {
+    return this.page.evaluate(() => {
+      // biome-ignore lint/suspicious/noExplicitAny: as above
+      const { shell } = (window as any).jupyterapp;
+      for (const widget of shell.widgets("main")) if (widget.context) shell.activateById(widget.id);
+    });
+  }
+
+  /** Waits until a code cell that was run has ended. */
+  async waitForRun(index: number, timeoutMs?: number): Promise<void> {
+    const ended = async () => ({ ran: (await this.cells())[index].ran, kernel: await this.kernelStatus() });
+    await this.waitUntil(
+      `cell ${index} to end`,
+      ended,
+      ({ ran, kernel }) => ran && kernel === "idle",
+      timeoutMs,
+    );
+  }
+
+  /** All that a code cell printed, from the notebook's model. */
+  outputText(index: number): Promise<string> {
+    return this.page.evaluate((wanted) => {
+      // biome-ignore lint/suspicious/noExplicitAny: as above
+      const { cells } = (window as any).jupyterapp.shell.currentWidget.content.model.sharedModel;
+      const code = cells.filter((cell: { cell_type: string }) => cell.cell_type === "code");
+      return code[wanted].outputs.map(({ text = "" }) => [text].flat().join("")).join("");
+    }, index);
   }
 
   /** Makes a code cell the active one and scrolls to it. */

@@ -1,12 +1,13 @@
 /**
  * @file The look of every figure: one palette, one type size for a projector, one kind of axis.
  *
- * The paper is white whatever the theme, so that the picture reads the same on a dark page and in print.
+ * Colours of paper, text and axes are in the template: white paper in the PNG and in print, and JupyterLab's renderer
+ * puts those of its theme in their place.
  */
 import type { Layout, LayoutAxis } from "plotly.js";
 
 /** Okabe and Ito's colours for all kinds of colour vision, without their yellow, which white paper swallows. */
-export const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333"] as const;
+export const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676"] as const;
 
 /** For amounts from little to much. */
 export const SEQUENTIAL = "Viridis";
@@ -20,6 +21,16 @@ export const DIVERGING: [number, string][] = [
 
 const INK = "#222222";
 const GRID_LINE = "#E3E3E3";
+const AXIS_COLOURS = { gridcolor: GRID_LINE, linecolor: INK, tickcolor: INK };
+const TEMPLATE: Layout["template"] = {
+  layout: {
+    font: { color: INK },
+    paper_bgcolor: "#FFFFFF",
+    plot_bgcolor: "#FFFFFF",
+    xaxis: AXIS_COLOURS,
+    yaxis: AXIS_COLOURS,
+  },
+};
 /** DejaVu is what the PNG is set in; Verdana has its proportions where it is not installed. */
 const FONT_FAMILY = "DejaVu Sans, Verdana, sans-serif";
 export const TITLE_SIZE = 18;
@@ -50,11 +61,8 @@ export function paler(hex: string, opacity: number): string {
 export function axis(title?: string, more: Partial<LayoutAxis> = {}): Partial<LayoutAxis> {
   return {
     ...(title ? { title: { text: title, standoff: 8 } } : {}),
-    gridcolor: GRID_LINE,
     zeroline: false,
-    linecolor: INK,
     ticks: "outside",
-    tickcolor: INK,
     automargin: true,
     ...more,
   };
@@ -69,9 +77,8 @@ export function logAxis(title?: string, more: Partial<LayoutAxis> = {}): Partial
 export function baseLayout({ title, height = 420, width }: FigureOptions): Partial<Layout> {
   return {
     ...(title ? { title: { text: title, x: 0.02, xanchor: "left", font: { size: TITLE_SIZE } } } : {}),
-    font: { family: FONT_FAMILY, size: TEXT_SIZE, color: INK },
-    paper_bgcolor: "#FFFFFF",
-    plot_bgcolor: "#FFFFFF",
+    font: { family: FONT_FAMILY, size: TEXT_SIZE },
+    template: TEMPLATE,
     margin: { l: 64, r: 24, t: title ? 56 : 24, b: 56 },
     height,
     ...(width ? { width } : {}),

@@ -1,6 +1,6 @@
 /**
- * @file A prebuilt JupyterLab extension, written by hand: the renderer of `application/vnd.plotly.v1+json`, and KaTeX
- * as the typesetter of maths in Markdown and `text/latex`.
+ * @file A prebuilt JupyterLab extension, written by hand: the renderer of `application/vnd.plotly.v1+json`, KaTeX as
+ * the typesetter of maths in Markdown and `text/latex`, and `display.update` for a page that was loaded anew.
  *
  * It ranks before the PNG of the same bundle and declares itself safe (a figure is data, Plotly runs none of it as
  * code), so that a figure is interactive in a notebook that is not trusted too. Set-up puts plotly.min.js and katex/ beside it.
@@ -51,11 +51,12 @@
 
   const css = (name, otherwise) => getComputedStyle(document.body).getPropertyValue(name).trim() || otherwise;
 
-  /** The colours of JupyterLab's theme, as defaults under what the figure itself says. */
+  /** The colours of JupyterLab's theme: over those of the figure's template, under what the figure itself says. */
   function themeTemplate() {
     const axis = {
       gridcolor: css("--jp-border-color2", "#e0e0e0"),
       linecolor: css("--jp-border-color1", "#bdbdbd"),
+      tickcolor: css("--jp-border-color1", "#bdbdbd"),
       zerolinecolor: css("--jp-border-color1", "#bdbdbd"),
     };
     return {
@@ -120,7 +121,7 @@
         const { data, layout = {}, config = {}, frames } = checkFigure(this.figure);
         const Plotly = await loadPlotly();
         if (this.isDisposed) return;
-        const themed = { ...layout, template: merge(themeTemplate(), layout.template) };
+        const themed = { ...layout, template: merge(layout.template, themeTemplate()) };
         this.message?.remove();
         this.plot.hidden = false;
         const settings = { responsive: false, displaylogo: false, ...config };
@@ -227,17 +228,48 @@
     },
   };
 
+  /** Replaces the outputs that the kernel marked with this display id. */
+  function updateOutputs(notebook, { data, metadata, transient }) {
+    for (const { outputs } of notebook?.cells ?? [])
+      for (let index = 0; index < (outputs?.length ?? 0); index++) {
+        const output = outputs.get(index);
+        if (output.metadata?.display_id === transient.display_id)
+          outputs.set(index, { ...output.toJSON(), data, metadata });
+      }
+  }
+
+  /** JupyterLab knows the display ids that this page saw made; those of before it was loaded anew are found here. */
+  function followDisplays({ content, sessionContext }) {
+    const known = new Set();
+    sessionContext.iopubMessage.connect((_, { header, content: message }) => {
+      const id = message.transient?.display_id;
+      if (id === undefined) return;
+      if (header.msg_type !== "update_display_data") known.add(id);
+      else if (!known.has(id)) updateOutputs(content.model, message);
+    });
+  }
+
   const modules = {
     "./extension": async () => {
       const { ILatexTypesetter } = await importShared("@jupyterlab/rendermime");
-      const plugin = {
+      const { INotebookTracker } = await importShared("@jupyterlab/notebook");
+      const maths = {
         id: "lower-bound:katex",
         description: "KaTeX as the typesetter of maths.",
         autoStart: true,
         provides: ILatexTypesetter,
         activate: () => typesetter,
       };
-      return { __esModule: true, default: plugin };
+      const displays = {
+        id: "lower-bound:displays",
+        description: "Updates of displays that an earlier load of the page had shown.",
+        autoStart: true,
+        requires: [INotebookTracker],
+        activate: (_app, notebooks) => {
+          notebooks.widgetAdded.connect((_, panel) => followDisplays(panel));
+        },
+      };
+      return { __esModule: true, default: [maths, displays] };
     },
     "./mimeExtension": async () => {
       const Renderer = defineRenderer(await importShared("@lumino/widgets"));
