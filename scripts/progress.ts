@@ -19,13 +19,13 @@ export function showBar(done: number, total: number, text: string, secondsLeft: 
   showLine(`${bar} ${done}/${total}  ${text}  ${left} left`, done === total);
 }
 
-/** Aborts at the first interruption, saying what happens now; a second one ends the program at once. */
+/** Aborts at the first interruption, whose name is the reason, saying what happens now; a second one ends the program at once. */
 export function interruption(now: string): AbortSignal {
   const controller = new AbortController();
   const stop = (signal: NodeJS.Signals) => {
     if (controller.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
     process.stderr.write(`\n${now}; once more to quit at once\n`);
-    controller.abort();
+    controller.abort(signal);
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);

@@ -84,6 +84,8 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
     throw new Error(`${(error as Error).message} ${kept}`, { cause: error });
   }
   console.log(`\n${training.done} steps; checkpoint: ${path}`);
+  // A scheduler that stops a run must not take it for finished.
+  if (signal.reason === "SIGTERM" && training.done < config.steps) process.exitCode = 143;
 }
 
 async function main(): Promise<void> {

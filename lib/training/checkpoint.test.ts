@@ -18,6 +18,7 @@ import {
   previousPath,
   resume,
   saveCheckpoint,
+  writeWhole,
 } from ".";
 import { fromHalf, toHalf } from "./safetensors";
 import { type Trainer, trainer } from "./trainer";
@@ -176,6 +177,21 @@ test("a damaged, foreign or future file is refused, and the one before it named"
   refused(foreign({ step: "x" }), /its step is x, expected a whole number/);
   refused(foreign({}, { "net/a": entry([2], 1, Number.NaN) }), /not finite: "net\/a" has NaN at 1/);
   assert.deepEqual(loadCheckpoint(previousPath(path)), checkpoint);
+});
+
+test("a file that cannot be written stays as it was, and nothing half made is left", () => {
+  const path = join(folder, "text.json");
+  writeWhole(path, "one");
+  assert.throws(
+    () => writeWhole(join(path, "inside"), "two"),
+    /writeWhole: .*inside could not be written .*Make room/,
+  );
+  writeWhole(path, "three");
+  assert.equal(readFileSync(path, "utf8"), "three");
+  assert.deepEqual(
+    readdirSync(folder).filter((name) => name.includes("partial")),
+    [],
+  );
 });
 
 test("weights that are not finite are not written, and a failed write leaves the last checkpoint", async () => {

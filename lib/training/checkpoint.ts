@@ -81,9 +81,17 @@ export function saveAverages(path: string, { step, config, tensors }: Checkpoint
   writeWhole(path, bytes);
 }
 
-/** Writes a file so that at any moment `path` is whole, old or new. Throws as the file system does, leaving the old one. */
-export const writeWhole = (path: string, content: string | Uint8Array): void =>
-  replaceWhole(path, (partial) => writeThrough(partial, Buffer.from(content)));
+/** Writes a file so that at any moment `path` is whole, old or new. Throws, leaving the old one, where there is no room. */
+export function writeWhole(path: string, content: string | Uint8Array): void {
+  try {
+    replaceWhole(path, (partial) => writeThrough(partial, Buffer.from(content)));
+  } catch (error) {
+    throw new Error(
+      `writeWhole: ${path} could not be written (${(error as Error).message}); it is as it was. Make room, or choose another folder.`,
+      { cause: error },
+    );
+  }
+}
 
 /** Has a file made under another name, and gives it its own when that is done; what was half made goes. */
 function replaceWhole(path: string, make: (partial: string) => void): void {

@@ -47,8 +47,17 @@ function startNow(step: number): Start {
   return { step, date: new Date().toISOString(), engine: engine.name, machine };
 }
 
-export const addMetric = (out: string, metric: Metric): void =>
-  appendFileSync(metricsPath(out), asLines([metric]));
+/** Adds a step's line. Throws where there is no room; a line cut short is left out by who reads. */
+export function addMetric(out: string, metric: Metric): void {
+  try {
+    appendFileSync(metricsPath(out), asLines([metric]));
+  } catch (error) {
+    throw new Error(
+      `${metricsPath(out)} could not be written (${(error as Error).message}). Make room, and go on with --resume.`,
+      { cause: error },
+    );
+  }
+}
 
 /** The lines of all steps taken. */
 export const readMetrics = (out: string): Metric[] => readLines<Metric>(metricsPath(out));

@@ -1,0 +1,123 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { loadCheckpoint } from "../lib/training";
+import { writeJobs } from "./jobs";
+
+const folder = mkdtempSync(join(tmpdir(), "lower-bound jobs-")); // a blank in the path must do no harm
+after(() => rmSync(folder, { recursive: true }));
+
+const RECORD = 3073;
+writeFileSync(join(folder, "data_batch_1.bin"), new Uint8Array(4 * RECORD));
+const net = { kind: "unet", channels: 4, multipliers: [1], blocks: 1, attention: [], patch: 4 };
+const files = ["eps", "v"].map((parameterization) => {
+  const path = join(folder, `tiny-${parameterization}.json`);
+  writeFileSync(path, JSON.stringify({ data: "cifar10", net, parameterization, batchSize: 2, steps: 2 }));
+  return path;
+});
+const runs = join(folder, "runs");
+const asked = (scheduler: string, ...rest: string[]) =>
+  writeJobs([
+    ...[scheduler, "--out", folder, "--data", folder, "--configs", files.join(","), "--runs", runs],
+    ...rest,
+  ]);
+
+/** Runs a task's script as its scheduler does, with the task's number in the environment. */
+const task = (args: string[], env: object) => {
+  const { status, stderr } = spawnSync("sh", args, { encoding: "utf8", env: { ...process.env, ...env } });
+  assert.equal(status, 0, stderr);
+};
+
+test("a task of the Slurm array trains its own configuration, and goes on with it when begun again", () => {
+  const told = asked("slurm", "--gpu", "--hours", "3");
+  assert.match(
+    told,
+    /^id=\$\(sbatch --parsable .*train\.sbatch\)\nsbatch --dependency=aftercorr:\$id .*evaluate\.sbatch$/,
+  );
+  const path = join(folder, "train.sbatch");
+  const lines = readFileSync(path, "utf8").split("\n");
+  assert.equal(lines[0], "#!/bin/sh");
+  for (const line of [
+    "array=0-1",
+    "time=3:00:00",
+    "gres=gpu:1",
+    "requeue",
+    "signal=B:TERM@120",
+    "cpus-per-task=4",
+  ])
+    assert.ok(lines.includes(`#SBATCH --${line}`), line);
+  const checkpoint = join(runs, "tiny-v", "checkpoint.safetensors");
+  task([path], { SLURM_ARRAY_TASK_ID: "1" });
+  const { step, config } = loadCheckpoint(checkpoint);
+  assert.deepEqual([step, (config as { parameterization: string }).parameterization], [2, "v"]);
+  assert.ok(!existsSync(join(runs, "tiny-eps")), "the other task's run");
+  asked("slurm", "--steps", "3");
+  task([path], { SLURM_ARRAY_TASK_ID: "1" });
+  assert.equal(loadCheckpoint(checkpoint).step, 3);
+  const evaluate = readFileSync(join(folder, "evaluate.sbatch"), "utf8");
+  assert.match(
+    evaluate,
+    /scripts\/evaluate\.ts --checkpoint "\$out\/checkpoint\.safetensors" --data '.*' --out "\$out\/evaluation"/,
+  );
+  assert.equal(spawnSync("sh", ["-n", join(folder, "evaluate.sbatch")]).status, 0);
+});
+
+const kubectl = spawnSync("kubectl", ["version", "--client"]).status === 0;
+
+/** Every entry of `part` that `whole` does not have, by its path. */
+function missing(part: unknown, whole: unknown, path = ""): string[] {
+  if (typeof part !== "object" || part === null) return part === whole ? [] : [path];
+  return Object.entries(part).flatMap(([key, value]) =>
+    missing(value, (whole as Record<string, unknown> | undefined)?.[key], `${path}/${key}`),
+  );
+}
+
+test("the Kubernetes Job has a task for each configuration, runs the same script, and kubectl knows its every field", () => {
+  const told = asked("kubernetes", "--image", "registry/lower-bound:1", "--claim", "course", "--gpu");
+  assert.match(
+    told,
+    /^kubectl create -f .*train\.json\nkubectl wait .*\nkubectl create -f .*evaluate\.json$/,
+  );
+  for (const stage of ["train", "evaluate"]) {
+    const path = join(folder, `${stage}.json`);
+    const job = JSON.parse(readFileSync(path, "utf8"));
+    assert.deepEqual([job.apiVersion, job.kind, job.spec.completionMode], ["batch/v1", "Job", "Indexed"]);
+    assert.deepEqual([job.spec.completions, job.spec.parallelism], [2, 2]);
+    const [container] = job.spec.template.spec.containers;
+    assert.equal(container.resources.limits["nvidia.com/gpu"], "1");
+    assert.equal(container.image, "registry/lower-bound:1");
+    if (!kubectl) continue;
+    // Its typed form drops what it does not know; an environment variable is what makes it print that form.
+    const args = ["set", "env", "--local", "-o", "json", "-f", path, "CHECKED=yes"];
+    const { stdout, stderr } = spawnSync("kubectl", args, { encoding: "utf8" });
+    assert.deepEqual(
+      missing(job, JSON.parse(stdout || stderr)).filter((name) => !name.endsWith("/status")),
+      [],
+    );
+  }
+  const job = JSON.parse(readFileSync(join(folder, "train.json"), "utf8"));
+  const [, ...args] = job.spec.template.spec.containers[0].command;
+  task(args, { JOB_COMPLETION_INDEX: "0" });
+  const { config } = loadCheckpoint(join(runs, "tiny-eps", "checkpoint.safetensors"));
+  assert.equal((config as { parameterization: string }).parameterization, "eps");
+});
+
+test("mistakes get one line", () => {
+  const cases: [() => unknown, RegExp][] = [
+    [() => writeJobs(["cron"]), /^unknown scheduler "cron", expected one of slurm, kubernetes\.$/],
+    [() => writeJobs(["slurm", "--data", "d"]), /^--out is missing, expected a folder/],
+    [() => writeJobs(["slurm", "--out", "o"]), /^--data is missing, expected the folder/],
+    [() => asked("kubernetes"), /^--image is missing, expected the image/],
+    [
+      () => asked("slurm", "--configs", "cifar10,mnist"),
+      /^--configs are of cifar10 and mnist, expected one data set/,
+    ],
+    [() => asked("slurm", "--configs", "cifar10,cifar10"), /^--configs has two of the name "cifar10"/],
+    [() => asked("slurm", "--configs", "nothing"), /^--config is "nothing", which cannot be read/],
+    [() => asked("slurm", "--hours", "0"), /^--hours is "0", expected a whole number from 1/],
+  ];
+  for (const [use, says] of cases) assert.throws(use, (error: Error) => says.test(error.message));
+});

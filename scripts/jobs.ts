@@ -1,0 +1,194 @@
+/**
+ * @file `npm run jobs -- slurm|kubernetes --out DIR`: the comparison's training runs and their evaluations as jobs of a
+ * scheduler that is there already, one independent task for each configuration: a Slurm array, or an indexed Job of
+ * Kubernetes. Each task goes on from its last checkpoint when it is begun again.
+ */
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { readOptions } from "./options";
+import { runMain } from "./progress";
+import { experiments, readConfig } from "./train/request";
+
+const SCHEDULERS = ["slurm", "kubernetes"] as const;
+const STAGES = ["train", "evaluate"] as const;
+type Stage = (typeof STAGES)[number];
+
+const SWEEP = "cifar10-mean,cifar10-x0,cifar10,cifar10-v";
+const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [options]
+
+  --out DIR        gets train and evaluate, as .sbatch for Slurm, as .json for Kubernetes
+  --data DIR       the folder of the data set, as the tasks see it
+  --configs LIST   of ${experiments().join(", ")}, or files (${SWEEP})
+  --runs DIR       the folder of the runs, as the tasks see it (runs/sweep)
+  --project DIR    this project, set up, as the tasks see it (where it is now)
+  --steps N        in place of what the configurations say
+  --hours N        the time limit of a Slurm task (24)
+  --cpus N         of each task (4)
+  --memory N       of each task, in GiB (8)
+  --gpu            a GPU for each task; the project is then set up with npm run setup -- --gpu
+  --image NAME     Kubernetes: the image that holds the project
+  --claim NAME     Kubernetes: a persistent volume claim, mounted at /shared, for data and runs`;
+
+/** What the tasks are, and what each may use. */
+export interface Jobs {
+  /** Names or absolute paths, a task for each. */
+  configs: string[];
+  /** The data set that all are of. */
+  set: string;
+  data: string;
+  runs: string;
+  project: string;
+  steps: number | undefined;
+  hours: number;
+  cpus: number;
+  memory: number;
+  gpu: boolean;
+}
+
+/** A word of a shell's line that stands for itself. */
+const quoted = (text: string): string =>
+  /^[\w./:=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
+/** What one task does, as lines of a POSIX shell; which one it is, the scheduler says. */
+function script(stage: Stage, jobs: Jobs): string {
+  const { configs, set, data, runs, project, steps } = jobs;
+  const train = [
+    'if [ -e "$out/checkpoint.safetensors" ]; then set -- --resume; else set -- --config "$1"; fi',
+    `exec node --import tsx scripts/train.ts ${set} --data ${quoted(data)} --out "$out" "$@"${steps ? ` --steps ${steps}` : ""}`,
+  ];
+  const evaluate = [
+    `exec node --import tsx scripts/evaluate.ts --checkpoint "$out/checkpoint.safetensors" --data ${quoted(data)} --out "$out/evaluation"`,
+  ];
+  return [
+    "set -eu",
+    `cd ${quoted(project)}`,
+    `set -- ${configs.map(quoted).join(" ")}`,
+    `shift "\${SLURM_ARRAY_TASK_ID:-$JOB_COMPLETION_INDEX}"`,
+    `out=${quoted(runs)}/$(basename "$1" .json)`,
+    ...(stage === "train" ? train : evaluate),
+    "",
+  ].join("\n");
+}
+
+/** A Slurm array: `sbatch` takes it. Two minutes before its time is up a task saves; submitted again, it goes on. */
+export function slurmJob(stage: Stage, jobs: Jobs): string {
+  const { configs, hours, cpus, memory, gpu } = jobs;
+  const options = [
+    `job-name=lower-bound-${stage}`,
+    `array=0-${configs.length - 1}`,
+    `cpus-per-task=${cpus}`,
+    `mem=${memory}G`,
+    `time=${hours}:00:00`,
+    ...(gpu ? ["gres=gpu:1"] : []),
+    "requeue",
+    "signal=B:TERM@120",
+    "open-mode=append",
+    "output=%x-%a.log",
+  ];
+  return ["#!/bin/sh", ...options.map((option) => `#SBATCH --${option}`), "", script(stage, jobs)].join("\n");
+}
+
+/** An indexed Job of Kubernetes, as its API takes it; a task that is stopped to make room begins again and goes on. */
+export function kubernetesJob(stage: Stage, jobs: Jobs, image: string, claim: string): object {
+  const { configs, cpus, memory, gpu } = jobs;
+  const name = `lower-bound-${stage}`;
+  const atMost = { memory: `${memory}Gi`, ...(gpu ? { "nvidia.com/gpu": "1" } : {}) };
+  const container = {
+    name: stage,
+    image,
+    command: ["sh", "-c", script(stage, jobs)],
+    resources: { requests: { cpu: String(cpus), memory: `${memory}Gi` }, limits: atMost },
+    volumeMounts: [{ name: "shared", mountPath: "/shared" }],
+  };
+  return {
+    apiVersion: "batch/v1",
+    kind: "Job",
+    metadata: { name },
+    spec: {
+      completionMode: "Indexed",
+      completions: configs.length,
+      parallelism: configs.length,
+      backoffLimitPerIndex: 3,
+      podFailurePolicy: {
+        rules: [{ action: "Ignore", onPodConditions: [{ type: "DisruptionTarget", status: "True" }] }],
+      },
+      template: {
+        spec: {
+          restartPolicy: "Never",
+          terminationGracePeriodSeconds: 120,
+          containers: [container],
+          volumes: [{ name: "shared", persistentVolumeClaim: { claimName: claim } }],
+        },
+      },
+    },
+  };
+}
+
+/** The configurations' names, or paths from anywhere, and the one data set that they are of. */
+function configsOf(list: string): Pick<Jobs, "configs" | "set"> {
+  const names = list.split(",");
+  const sets = [...new Set(names.map((name) => readConfig(name).data))];
+  if (sets.length > 1)
+    throw new Error(
+      `--configs are of ${sets.join(" and ")}, expected one data set for all. Render them apart.`,
+    );
+  const runs = names.map((name) => basename(name, ".json"));
+  const twice = runs.find((name, i) => runs.indexOf(name) !== i);
+  if (twice) throw new Error(`--configs has two of the name "${twice}", whose runs would share a folder.`);
+  const configs = names.map((name) => (experiments().includes(name) ? name : resolve(name)));
+  return { configs, set: sets[0] };
+}
+
+/** Writes the jobs that were asked for; returns how to hand them over. Throws one line on the first mistake. */
+export function writeJobs(args: readonly string[]): string {
+  const [scheduler, ...rest] = args;
+  if (!scheduler || ["help", "--help", "-h"].includes(scheduler)) return USAGE;
+  if (!(SCHEDULERS as readonly string[]).includes(scheduler))
+    throw new Error(`unknown scheduler "${scheduler}", expected one of ${SCHEDULERS.join(", ")}.`);
+  const options = readOptions(rest, {
+    values: [
+      ...(["out", "data", "configs", "runs", "project", "steps", "hours", "cpus", "memory"] as const),
+      ...(["image", "claim"] as const),
+    ],
+    flags: ["gpu", "help"] as const,
+  });
+  if (options.flag("help")) return USAGE;
+  const needed = (name: "out" | "data" | "image" | "claim", what: string): string => {
+    const text = options.text(name);
+    if (text) return text;
+    throw new Error(`--${name} is missing, expected ${what}.`);
+  };
+  const out = needed("out", "a folder for the jobs");
+  const jobs: Jobs = {
+    ...configsOf(options.text("configs") ?? SWEEP),
+    data: needed("data", "the folder of the data set, as the tasks see it"),
+    runs: options.text("runs") ?? "runs/sweep",
+    project: options.text("project") ?? resolve(__dirname, ".."),
+    steps: options.text("steps") === undefined ? undefined : options.wholeNumber("steps", 1),
+    hours: options.wholeNumber("hours", 24),
+    cpus: options.wholeNumber("cpus", 4),
+    memory: options.wholeNumber("memory", 8),
+    gpu: options.flag("gpu"),
+  };
+  const write = (name: string, text: string) => {
+    if (!existsSync(out)) mkdirSync(out, { recursive: true });
+    writeFileSync(join(out, name), text);
+  };
+  const [train, evaluate] = STAGES.map((stage) =>
+    join(out, `${stage}.${scheduler === "slurm" ? "sbatch" : "json"}`),
+  );
+  if (scheduler === "slurm") {
+    for (const stage of STAGES) write(`${stage}.sbatch`, slurmJob(stage, jobs));
+    return `id=$(sbatch --parsable ${train})\nsbatch --dependency=aftercorr:$id ${evaluate}`;
+  }
+  const image = needed("image", "the image that holds the project");
+  const claim = needed("claim", "a persistent volume claim for data and runs");
+  for (const stage of STAGES)
+    write(`${stage}.json`, `${JSON.stringify(kubernetesJob(stage, jobs, image, claim), null, 2)}\n`);
+  return `kubectl create -f ${train}\nkubectl wait --for=condition=complete --timeout=-1s -f ${train}\nkubectl create -f ${evaluate}`;
+}
+
+if (require.main === module)
+  runMain("jobs", async () => {
+    console.log(writeJobs(process.argv.slice(2)));
+  });
