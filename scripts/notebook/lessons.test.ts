@@ -178,6 +178,20 @@ const EXPECTED: Record<string, Expected[]> = {
       within: 1e-6,
     },
   ],
+  "09-three-views": [
+    {
+      what: "KL of a shift by 0.5, both with noise 0.1: 0.25/(2·1.01)",
+      pattern: /shifted by 0.5: KL [\d.]+, added up ([\d.]+)/,
+      value: 0.25 / (2 * 1.01),
+      within: 1e-4,
+    },
+    {
+      what: "KL of the shares alone",
+      pattern: /KL at a = 3: ([\d.]+) nats/,
+      value: 0.5 * Math.log(0.5 / 0.8) + 0.5 * Math.log(0.5 / 0.2),
+      within: 1e-4,
+    },
+  ],
 };
 
 const joined = (text: string | string[]) => [text].flat().join("");
