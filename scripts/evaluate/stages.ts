@@ -27,6 +27,7 @@ async function inBatches(
   done: () => number,
   batch: (from: number) => Promise<void>,
 ): Promise<void> {
+  watch.show(stage, Math.min(done(), total), total);
   while (done() < total) {
     const start = performance.now();
     await batch(done());
