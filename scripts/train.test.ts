@@ -158,22 +158,22 @@ describe("npm run train", () => {
   });
 
   test("where a checkpoint cannot be written, the last one stays and the run can go on", async () => {
-    const before = readFileSync(checkpointFile("stopped"));
-    const { step } = checkpointOf("stopped");
-    const full = await command("train", tiny("stopped", step + 1, "--resume"), undefined, {
+    const before = readFileSync(checkpointFile("parts"));
+    const { step } = checkpointOf("parts");
+    const full = await command("train", tiny("parts", step + 1, "--resume"), undefined, {
       largestFileKiB: Math.floor(before.length / 2048), // half a checkpoint: as on a disk that fills up
     });
     assert.equal(full.code, 1);
     const message = full.errors.split("\n").find((line) => line.startsWith("train: ")) ?? full.errors;
     assert.match(message, /could not be written \(E.*\); the last checkpoint is as it was\. Make room/);
     assert.match(message, /The last checkpoint is .*checkpoint\.safetensors\.$/);
-    assert.deepEqual(readFileSync(checkpointFile("stopped")), before);
-    const left = readdirSync(join(folder, "stopped")).filter((name) => name.endsWith(".partial"));
+    assert.deepEqual(readFileSync(checkpointFile("parts")), before);
+    const left = readdirSync(join(folder, "parts")).filter((name) => name.endsWith(".partial"));
     assert.deepEqual(left, []);
-    const rest = await command("train", tiny("stopped", step + 1, "--resume"));
+    const rest = await command("train", tiny("parts", step + 1, "--resume"));
     assert.equal(rest.code, 0, rest.errors);
-    assert.equal(checkpointOf("stopped").step, step + 1);
-    assert.equal(lossesOf("stopped").length, step + 1);
+    assert.equal(checkpointOf("parts").step, step + 1);
+    assert.equal(lossesOf("parts").length, step + 1);
   });
 
   test("a loss that becomes NaN ends the run with step, term and last checkpoint", async () => {

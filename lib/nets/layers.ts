@@ -3,7 +3,7 @@
  * return is tidied by the net that they make up.
  */
 import { addBias, dense as affine, attention as attend, groupNorm, type Rng, tf } from "../tensor";
-import { glorotUniform, ones, type Parameters, zeros } from "./parameters";
+import { glorotUniform, normal, ones, type Parameters, zeros } from "./parameters";
 
 export type Layer = (x: tf.Tensor) => tf.Tensor;
 
@@ -93,9 +93,12 @@ export function dropout(x: tf.Tensor, rate: number, source: Pick<Rng, "uniform">
   return tf.mul(x, tf.div(tf.cast(kept, "float32"), 1 - rate));
 }
 
-/** A learned vector for each class, zero at first: labels int32 [B] of 0…count−1 → [B, outputs]. */
+/**
+ * A learned vector for each class: labels int32 [B] of 0…count−1 → [B, outputs]. Normal at first: beginning at zero, the
+ * vectors would have to grow before the layers after them could tell one class from another.
+ */
 export function embedding(p: Parameters, count: number, outputs: number): (labels: tf.Tensor1D) => tf.Tensor {
-  const table = p.create("table", [count, outputs], zeros);
+  const table = p.create("table", [count, outputs], normal);
   return (labels) => tf.matMul(tf.cast(tf.oneHot(labels, count), "float32"), table());
 }
 

@@ -6,6 +6,7 @@ export type Initializer = (shape: number[], source: ReturnType<typeof rng>) => t
 
 export const zeros: Initializer = (shape) => tf.zeros(shape);
 export const ones: Initializer = (shape) => tf.ones(shape);
+export const normal: Initializer = (shape, source) => source.normal(shape);
 
 /** Uniform of variance 1 / ((fanIn + fanOut) / 2), the last two axes being in and out (Glorot & Bengio 2010; Ho et al.'s default). */
 export const glorotUniform: Initializer = (shape, source) => {
