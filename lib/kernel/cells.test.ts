@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { noJupyter, TestKernel } from "./testing/kernel";
+import { makeFolder, noJupyter, TestKernel } from "./testing/kernel";
 
 describe("cells", { skip: noJupyter(), timeout: 600_000 }, () => {
   let kernel: TestKernel;
@@ -155,6 +155,57 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
 [deep, two, plain.plain, three, data.answer, (await import("./data.json")).default.answer]`,
     );
     assert.equal(shown, "[ 1, 2, 3, 3, 4, 4 ]");
+  });
+
+  test("tsconfig's paths and a package's exports, with their types and its types checked", async () => {
+    const folder = makeFolder();
+    const put = (name: string, text: string) => {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), text);
+    };
+    put(
+      "tsconfig.json",
+      JSON.stringify({
+        compilerOptions: {
+          strict: true,
+          types: [],
+          paths: { "@own/*": ["./src/*"], one: ["./src/one/index.ts"] },
+        },
+      }),
+    );
+    put(
+      "src/shapes.ts",
+      `import { unit } from "one";\nexport const double = (n: number): number => 2 * n * unit;`,
+    );
+    put("src/one/index.ts", "export const unit = 1;");
+    put(
+      "node_modules/parts/package.json",
+      JSON.stringify({
+        name: "parts",
+        exports: {
+          ".": { types: "./m.d.ts", default: "./m.js" },
+          "./deep/*": { types: "./d/*.d.ts", default: "./d/*.js" },
+        },
+      }),
+    );
+    put("node_modules/parts/m.js", "exports.main = 5;");
+    put("node_modules/parts/m.d.ts", "export const main: number;");
+    put("node_modules/parts/d/leaf.js", "exports.leaf = 'green';");
+    put("node_modules/parts/d/leaf.d.ts", "export const leaf: string;");
+    put("node_modules/parts/hidden.js", "exports.hidden = 1;");
+    const own = await TestKernel.start(folder);
+    try {
+      const cell = `import { double } from "@own/shapes"; import { unit } from "one";
+import { main } from "parts"; import { leaf } from "parts/deep/leaf";
+[double(4), unit, main, leaf.length]`;
+      assert.equal(await own.text(cell), "[ 8, 1, 5, 5 ]");
+      const wrong = await own.execute(`double(leaf);`);
+      assert.match(wrong.error!.evalue, /'string' is not assignable to parameter of type 'number'/);
+      const hidden = await own.execute(`import { hidden } from "parts/hidden"; hidden`);
+      assert.match(hidden.error!.evalue, /Cannot find module 'parts\/hidden'/);
+    } finally {
+      await own.close();
+    }
   });
 
   test("an edited library file, also one that is imported by another, is seen by the next import; a warning says so once", async () => {

@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm";
 const IDLE_MS = 1000;
 /** What must have been added since the last time, in bytes and as a share of what was left then. */
 const LEAST_GROWTH = 8 << 20;
-const LEAST_SHARE = 0.25;
+const LEAST_SHARE = 0.1;
 
 function findCollector(): () => void {
   setFlagsFromString("--expose-gc");

@@ -52,7 +52,9 @@ export function readOptions(folder: string): ts.CompilerOptions {
     ...(options.lib ?? ["lib.es2022.d.ts", "lib.dom.d.ts"]),
     "lib.esnext.disposable.d.ts",
   ]);
-  return { ...options, ...CELL_OPTIONS, lib: [...lib] };
+  // Without one in the tsconfig, the cells' kind of module would mean TypeScript's oldest, which knows no `exports`.
+  const { moduleResolution = ts.ModuleResolutionKind.Bundler } = options;
+  return { ...options, ...CELL_OPTIONS, moduleResolution, lib: [...lib] };
 }
 
 const isProjectFile = (file: string) => !file.includes("/node_modules/");

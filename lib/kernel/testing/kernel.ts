@@ -53,6 +53,20 @@ export interface Result {
   ms: number;
 }
 
+/**
+ * Code that blocks its thread until `open` is called, in JavaScript or in one native call: tests can then look at what
+ * happens meanwhile without a guess at how long anything takes.
+ */
+export function makeGate(): { inLoop: string; inNativeCall: string; open(): void } {
+  const file = JSON.stringify(join(makeFolder(), "open"));
+  const load = (name: string) => `(require("node:${name}") as typeof import("node:${name}"))`;
+  return {
+    inLoop: `while (!${load("fs")}.existsSync(${file}));`,
+    inNativeCall: `${load("child_process")}.execFileSync("sh", ["-c", 'while [ ! -e "$0" ]; do sleep 0.1; done', ${file}]);`,
+    open: () => writeFileSync(JSON.parse(file), ""),
+  };
+}
+
 const textOf = (messages: KernelMessage[], name: string) =>
   messages
     .filter(({ type, content }) => type === "stream" && content.name === name)
@@ -263,6 +277,19 @@ export class TestKernel {
     const { error, data } = await this.execute(code);
     if (error) throw new Error(`the cell failed: ${error.traceback.join("\n")}`);
     return data?.["text/plain"];
+  }
+
+  /** Waits until the request `id` printed `text`: its code has come so far. */
+  async printed(id: string, text: string, timeoutMs?: number): Promise<void> {
+    await this.wait(
+      ({ parent, type, content }) => parent === id && type === "stream" && content.text.includes(text),
+      timeoutMs,
+    );
+  }
+
+  /** Whether the request `id` is still being worked at. */
+  isBusyWith(id: string): boolean {
+    return !this.messages.some(({ parent, type }) => parent === id && type.endsWith("_reply"));
   }
 
   /** Presses Stop. */
