@@ -3,7 +3,7 @@
  * teaches papermill TypeScript; and the environment variables that keep JupyterLab away from the user's own Jupyter.
  */
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { SetupError } from "./errors.mjs";
 import { pythonEnvironment, sitePackages } from "./python.mjs";
 import { hashOf, isStamped, readJson, writeJson } from "./stamp.mjs";
@@ -21,7 +21,7 @@ export const SETTINGS = {
   },
 };
 
-/** The server lists our kernel alone and calls nobody. */
+/** The server lists our kernel alone and calls nobody; exported HTML has its maths inside. */
 const SERVER_CONFIG = {
   KernelSpecManager: { ensure_native_kernel: false, allowed_kernelspecs: [KERNEL_NAME] },
   MultiKernelManager: { default_kernel_name: KERNEL_NAME },
@@ -30,6 +30,8 @@ const SERVER_CONFIG = {
     check_for_updates_class: "jupyterlab.NeverCheckForUpdate",
     extension_manager: "readonly",
   },
+  HTMLExporter: { template_name: "lower-bound" },
+  SlidesExporter: { template_name: "reveal" },
 };
 
 /** @param {Layout} at */
@@ -39,6 +41,7 @@ const assets = (at) => ({
   plotly: join(at.modules, "plotly.js-dist-min", "plotly.min.js"),
   katex: join(at.modules, "katex", "dist"),
   papermill: join(at.project, "assets", "papermill"),
+  nbconvert: join(at.project, "assets", "nbconvert"),
 });
 
 /** @param {Layout} at */
@@ -49,7 +52,7 @@ const stampPath = (at) => join(at.share, "lower-bound.json");
  * @param {Layout} at
  */
 function partsHash(at) {
-  const { kernelspec, labextensions, papermill } = assets(at);
+  const { kernelspec, labextensions, papermill, nbconvert } = assets(at);
   const [plotly, katex] = ["plotly.js-dist-min", "katex"].map(
     (name) => readJson(join(at.modules, name, "package.json"))?.version ?? "none",
   );
@@ -61,7 +64,7 @@ function partsHash(at) {
     JSON.stringify(SETTINGS),
     JSON.stringify(SERVER_CONFIG),
   ];
-  return hashOf({ paths: [kernelspec, labextensions, papermill], texts });
+  return hashOf({ paths: [kernelspec, labextensions, papermill, nbconvert], texts });
 }
 
 /** @param {Layout} at */
@@ -148,6 +151,37 @@ function copyKernelspec(at) {
 }
 
 /**
+ * KaTeX's style sheet with its fonts inside; only woff2, which every browser of this decade reads.
+ * @param {string} katex
+ */
+function inlineKatexCss(katex) {
+  const css = readFileSync(join(katex, "katex.min.css"), "utf8");
+  const inline = (/** @type {string} */ _all, /** @type {string} */ font) =>
+    `src:url(data:font/woff2;base64,${readFileSync(join(katex, font)).toString("base64")}) format("woff2")}`;
+  return css.replaceAll(/src:url\((fonts\/[\w-]+\.woff2)\)[^}]*\}/g, inline);
+}
+
+/**
+ * nbconvert's templates, with KaTeX in their folder `static`.
+ * @param {Layout} at
+ */
+function copyTemplates(at) {
+  const { nbconvert, katex, labextensions } = assets(at);
+  if (!existsSync(nbconvert)) return;
+  const target = join(at.share, "nbconvert", "templates");
+  cpSync(nbconvert, target, { recursive: true });
+  const folder = join(target, "lower-bound", "static");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "katex.css"), inlineKatexCss(katex));
+  for (const script of [
+    join(katex, "katex.min.js"),
+    join(katex, "contrib", "auto-render.min.js"),
+    join(labextensions, "lower-bound", "static", "typeset.js"),
+  ])
+    cpSync(script, join(folder, basename(script)));
+}
+
+/**
  * The package that papermill finds by its entry point, should a reader install papermill.
  * @param {Layout} at
  */
@@ -162,9 +196,14 @@ export function installJupyterParts(at) {
   copyKernelspec(at);
   copyExtensions(at);
   copyPapermill(at);
+  copyTemplates(at);
   const etc = join(at.venv, "etc", "jupyter");
   mkdirSync(etc, { recursive: true });
-  for (const name of ["jupyter_server_config.json", "jupyter_lab_config.json"])
+  for (const name of [
+    "jupyter_server_config.json",
+    "jupyter_lab_config.json",
+    "jupyter_nbconvert_config.json",
+  ])
     writeFileSync(join(etc, name), JSON.stringify(SERVER_CONFIG, null, 2));
   writeJson(join(at.share, "lab", "settings", "overrides.json"), SETTINGS);
   writeJson(stampPath(at), { hash: partsHash(at) });

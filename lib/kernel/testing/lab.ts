@@ -43,6 +43,8 @@ function installParts(share: string): void {
 export interface Lab {
   /** A page with this notebook open (a path below the project), its kernel ready. */
   open(notebook: string): Promise<LabPage>;
+  /** Another page with no network, and what it asked for. */
+  openOffline(url: string): Promise<{ page: Page; requests: string[] }>;
   close(): Promise<void>;
 }
 
@@ -121,6 +123,14 @@ export async function startLab(): Promise<Lab> {
       const lab = new LabPage(page);
       await lab.waitForKernel();
       return lab;
+    },
+    openOffline: async (url) => {
+      const page = await browser.newPage({ offline: true });
+      page.setDefaultTimeout(30_000 * slowness());
+      const requests: string[] = [];
+      page.on("request", (request) => requests.push(request.url()));
+      await page.goto(url);
+      return { page, requests };
     },
     close: async () => {
       await browser.close();
@@ -213,6 +223,27 @@ export class LabPage {
       if (holds(seen)) return seen;
     }
     throw new Error(`expected ${expected} within ${timeoutMs} ms, saw ${JSON.stringify(seen)}`);
+  }
+
+  /** Whether JupyterLab trusts all code cells. */
+  trusted(): Promise<boolean> {
+    return this.page.evaluate(() => {
+      // biome-ignore lint/suspicious/noExplicitAny: as above
+      const { cells } = (window as any).jupyterapp.shell.currentWidget.content.model;
+      return [...cells].filter(({ type }) => type === "code").every(({ trusted }) => trusted);
+    });
+  }
+
+  /** Changes to one of JupyterLab's themes. */
+  async theme(name: string): Promise<void> {
+    await this.command("apputils:change-theme", { theme: name });
+    await this.page.locator(`body[data-jp-theme-name="${name}"]`).waitFor({ state: "attached" });
+  }
+
+  /** Keeps what is seen, for a person to look at, where LOWER_BOUND_TEST_PICTURES names a folder. */
+  async picture(name: string): Promise<void> {
+    const folder = process.env.LOWER_BOUND_TEST_PICTURES;
+    if (folder) await this.page.screenshot({ path: join(folder, `${name}.png`) });
   }
 
   /** Saves the notebook. */

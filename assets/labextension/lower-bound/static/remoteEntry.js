@@ -174,23 +174,8 @@
     };
   }
 
-  /** What MathJax takes for maths in JupyterLab, so that no notebook reads differently. */
-  const DELIMITERS = [
-    { left: "$$", right: "$$", display: true },
-    { left: "\\[", right: "\\]", display: true },
-    ...["equation", "equation*", "align", "align*", "gather", "gather*", "alignat", "alignat*", "CD"].map(
-      (name) => ({
-        left: `\\begin{${name}}`,
-        right: `\\end{${name}}`,
-        display: true,
-      }),
-    ),
-    { left: "$", right: "$", display: false },
-    { left: "\\(", right: "\\)", display: false },
-  ];
-
   let katex;
-  /** KaTeX with its styles and the search for maths in a page, loaded with the first formula. */
+  /** KaTeX with its styles and what sets the maths of a page, loaded with the first formula. */
   function loadKatex() {
     katex ??= (async () => {
       const styles = document.createElement("link");
@@ -199,32 +184,18 @@
       document.head.append(styles);
       await loadScript("katex/katex.min.js");
       await loadScript("katex/contrib/auto-render.min.js");
-      return window.renderMathInElement;
+      await loadScript("typeset.js");
+      return window.lowerBoundTypeset;
     })();
     return katex;
   }
 
-  /** Stands for `\\$`, a dollar sign that begins no formula, while KaTeX looks for formulas. */
-  const DOLLAR = "\uE000";
-
-  /** Replaces text in the text nodes below `node`. */
-  function replaceText(node, from, to) {
-    const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) {
-      const text = walker.currentNode;
-      if (text.data.includes(from) && !text.parentElement.closest("code, pre"))
-        text.data = text.data.replaceAll(from, to);
-    }
-  }
-
-  /** JupyterLab's ILatexTypesetter. A formula that KaTeX cannot read stays as its source, with the reason on hover. */
+  /** JupyterLab's ILatexTypesetter. */
   const typesetter = {
     typeset: async (node) => {
       if (!/[$\\]/.test(node.textContent)) return;
-      const renderMathInElement = await loadKatex();
-      replaceText(node, "\\$", DOLLAR);
-      renderMathInElement(node, { delimiters: DELIMITERS, throwOnError: false, strict: "ignore" });
-      replaceText(node, DOLLAR, "$");
+      const typeset = await loadKatex();
+      typeset(node);
     },
   };
 
