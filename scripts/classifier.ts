@@ -16,6 +16,7 @@ import {
   type ClassifierConfig,
   type ClassifierTrainer,
   checkpointOf,
+  classifierConfig,
   classifierTrainer,
   loadCheckpoint,
   resume,
@@ -59,7 +60,7 @@ async function prepare(options: Given): Promise<Run> {
   const from = options.flag("resume") ? loadCheckpoint(path) : null;
   if (!from && existsSync(path))
     throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
-  const began = (from?.config ?? CLASSIFIER_RUN) as ClassifierConfig;
+  const began = from ? classifierConfig(from.config, path) : CLASSIFIER_RUN;
   const config = { ...began, epochs: options.wholeNumber("epochs", began.epochs) };
   const { train, test, description } = await cifar10({ dir: options.text("data") });
   const net = classifier(config.net, config.seed);

@@ -36,7 +36,7 @@ function watchStages(): Watch {
 }
 
 async function evaluate(request: Request): Promise<Report> {
-  const { options, seed, n, rows, draws } = request;
+  const { options, seed, n, rows, draws, clip } = request;
   const trained = openModel(request.checkpoint);
   const { config, model, step } = trained;
   const { train, test, description } = await loadImages(config, { dir: request.data });
@@ -59,10 +59,10 @@ async function evaluate(request: Request): Promise<Report> {
     checkpoint: fingerprint(request.checkpoint),
     data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images`,
     plan: createHash("sha256").update(JSON.stringify(plan)).digest("hex").slice(0, 16),
-    ...{ n, seed, rows, draws, parts, images, reference },
+    ...{ n, seed, rows, draws, parts, images, reference, clip },
   });
   const watch = watchStages();
-  const bits = await measureBits(store, model, test, { images, parts, draws, rows, seed }, watch);
+  const bits = await measureBits(store, model, test, { images, parts, draws, rows, seed, clip }, watch);
   const samples = await measureSamples(store, model, { count: n, plan, seed, shape }, watch);
   const features = (stage: string, set: Pick<typeof train, "images" | "shape">, count: number) =>
     measureFeatures(store, `${stage}-${fingerprint(request.classifier)}`, net, set, count, watch);
@@ -82,7 +82,7 @@ async function evaluate(request: Request): Promise<Report> {
     checkpoint: request.checkpoint,
     step,
     sampler,
-    bits: { ...bitsSummary(bits, T), draws },
+    bits: { ...bitsSummary(bits, T), draws, clip },
     samples: measures,
     seconds: store.seconds(),
   };

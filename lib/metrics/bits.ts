@@ -4,7 +4,7 @@
  *
  * What is known is the `Moments` of a row per image, so that an evaluation can stop and go on, batch by batch.
  */
-import { dimsOf, type Model } from "../diffusion";
+import { type Clip, dimsOf, type Model } from "../diffusion";
 import { squaredErrorPerDim } from "../elbo/bound";
 import { type Decoder, decoderTermFrom, meanResidual, posteriorTermFrom, priorTerm } from "../elbo/terms";
 import { bitsPerDim } from "../elbo/units";
@@ -18,6 +18,8 @@ export interface ImageBitsOptions {
   draws?: number;
   /** Default the probability of 8-bit data. */
   decoder?: Decoder;
+  /** Clip x̂_0, as samplers do: the bound of the model that they draw from. Default none. */
+  clip?: Clip;
   /** Images given to the network at once; default 128. */
   rows?: number;
   /** Default 0. */
@@ -37,7 +39,7 @@ const HEAD = 4;
 export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBits {
   const T = model.schedule.numSteps;
   const { parts = T - 1, draws = 1, rows = 128, seed = 0 } = options;
-  const { decoder = { kind: "discretized" } } = options;
+  const { decoder = { kind: "discretized" }, clip } = options;
   for (const [name, value, most] of [
     ["parts", parts, T - 1],
     ["draws", draws, 1e6],
@@ -47,11 +49,11 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
       throw new Error(`imageBits: ${name} is ${value}, expected a whole number from 1 to ${most}.`);
 
   const terms = compile((x0: tf.Tensor, t: tf.Tensor1D, eps: tf.Tensor) => {
-    const residual = meanResidual(model, x0, t, eps);
+    const residual = meanResidual(model, x0, t, eps, { clip });
     return [posteriorTermFrom(model, residual, t), squaredErrorPerDim(model, residual, t)];
   });
   const first = compile((x0: tf.Tensor, t: tf.Tensor1D, eps: tf.Tensor) => {
-    const residual = meanResidual(model, x0, t, eps);
+    const residual = meanResidual(model, x0, t, eps, { clip });
     return [decoderTermFrom(model, x0, residual, decoder), squaredErrorPerDim(model, residual, t)];
   });
 

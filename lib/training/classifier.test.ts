@@ -167,7 +167,7 @@ test("sizes that do not fit and files of something else are refused", () => {
   saveCheckpoint(path, { step: 1, config: { net: { kind: "mlp" } }, tensors: {} });
   assert.throws(
     () => loadClassifier(path),
-    /other\.safetensors is not of a classifier\. Give one that npm run classifier exported/,
+    /other\.safetensors is not of a classifier\. Give one that npm run classifier wrote/,
   );
   saveCheckpoint(path, { step: 1, config: { ...config, testAccuracy: 1 }, tensors: {} });
   assert.throws(() => loadClassifier(path), /checkpoint of another net/);

@@ -43,6 +43,15 @@ export const CLASSIFIER_RUN: ClassifierConfig = {
   seed: 0,
 };
 
+/** The configuration that a checkpoint holds. Throws where it is not of a classifier. */
+export function classifierConfig(value: unknown, path: string): ClassifierConfig {
+  const config = value as ClassifierConfig | undefined;
+  if (config && Array.isArray(config.net?.widths)) return config;
+  throw new Error(
+    `classifierConfig: ${path} is not of a classifier. Give one that npm run classifier wrote.`,
+  );
+}
+
 export interface ClassifierTrainerOptions extends Omit<ClassifierConfig, "net"> {
   net: Classifier;
   data: ImageSet;
@@ -188,10 +197,10 @@ export async function saveClassifier(
 /** A trained classifier of a file, with what it says of it. Throws one line on a file of something else. The caller disposes the net. */
 export function loadClassifier(path: string): { net: Classifier; record: ClassifierRecord } {
   const checkpoint = loadCheckpoint(path);
-  const record = checkpoint.config as ClassifierRecord;
-  if (!Array.isArray(record?.net?.widths) || typeof record.testAccuracy !== "number")
+  const record = classifierConfig(checkpoint.config, path) as ClassifierRecord;
+  if (typeof record.testAccuracy !== "number")
     throw new Error(
-      `loadClassifier: ${path} is not of a classifier. Give one that npm run classifier exported.`,
+      `loadClassifier: ${path} does not say how accurate it is. Give one that npm run classifier exported.`,
     );
   const net = classifier(record.net);
   try {

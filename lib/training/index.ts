@@ -16,6 +16,7 @@ export {
   type ClassifierConfig,
   type ClassifierRecord,
   type ClassifierTrainer,
+  classifierConfig,
   classifierTrainer,
   loadClassifier,
   saveClassifier,

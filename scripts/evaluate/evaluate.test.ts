@@ -137,7 +137,7 @@ describe("npm run evaluate", async () => {
     const people = await evaluate(asked("whole"));
     assert.match(
       people.output,
-      /bits\/dim +\d+\.\d{4} ± \d+\.\d{4} {2}\(± standard error over 40 test images, 1 draw of 4 t each\)/,
+      /bits\/dim +\d+\.\d{4} ± \d+\.\d{4} {2}\(± standard error over 40 test images, 1 draw of 4 t each; x̂0 clipped\)/,
     );
     assert.match(
       people.output,

@@ -47,7 +47,7 @@ export interface Report {
   checkpoint: string;
   step: number;
   sampler: string;
-  bits: BitsSummary & { draws: number };
+  bits: BitsSummary & { draws: number; clip: boolean };
   samples: SampleMeasures;
   seconds: Record<string, number>;
 }
@@ -124,7 +124,7 @@ export function reportLines({ checkpoint, step, sampler, bits, samples, seconds 
   return [
     `${checkpoint}, ${step} training steps; ${sampler}`,
     "",
-    `bits/dim            ${plusMinus(bits.bitsPerDim, 4)}  (± standard error over ${bits.images} test images, ${bits.draws} draw${bits.draws > 1 ? "s" : ""} of ${parts.length} t each)`,
+    `bits/dim            ${plusMinus(bits.bitsPerDim, 4)}  (± standard error over ${bits.images} test images, ${bits.draws} draw${bits.draws > 1 ? "s" : ""} of ${parts.length} t each; x̂0 ${bits.clip ? "clipped" : "as it is"})`,
     `  L_T               ${plusMinus(bits.L_T, 6)}`,
     `  Σ L_{t-1}         ${(bits.rate - bits.L_T.mean).toFixed(4)}  (the most at t = ${largest.from}…${largest.to}: ${largest.bits.toFixed(4)})`,
     `  L_0, discretized  ${plusMinus(bits.L_0, 4)}`,

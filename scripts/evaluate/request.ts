@@ -7,7 +7,7 @@ const VALUES = [
   ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance"] as const),
   ...(["bits-images", "parts", "draws", "reference", "classifier", "k", "neighbours", "rows"] as const),
 ] as const;
-const FLAGS = ["json", "help"] as const;
+const FLAGS = ["unclipped", "json", "help"] as const;
 export type Given = Options<(typeof VALUES)[number], (typeof FLAGS)[number]>;
 
 /** The weights of the extractor that comes with the project. */
@@ -25,6 +25,7 @@ Bits per dimension, on the first test images:
   --bits-images N     so many of them (256)
   --parts N           a random t in each of so many equal parts of 2…T; T - 1 is every t (50)
   --draws N           of the noise, for each image (1)
+  --unclipped         of the net as it is; without it, x̂0 is clipped to [-1, 1], as it is in sampling
   --rows N            images given to the net at once (128)
 
 Samples, against the training set:
@@ -45,6 +46,8 @@ export interface Request {
   data: string | undefined;
   out: string;
   classifier: string;
+  /** Whether the bound is that of the model with x̂0 clipped to the pixels' range. */
+  clip: boolean;
   json: boolean;
   seed: number;
   bitsImages: number;
@@ -69,6 +72,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     data: options.text("data"),
     out: options.text("out") ?? "runs/evaluation",
     classifier: options.text("classifier") ?? CLASSIFIER,
+    clip: !options.flag("unclipped"),
     json: options.flag("json"),
     seed: options.wholeNumber("seed", 0, Number.MAX_SAFE_INTEGER, 0),
     bitsImages: options.wholeNumber("bits-images", 256),

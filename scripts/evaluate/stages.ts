@@ -44,6 +44,8 @@ export interface BitsOptions {
   draws: number;
   rows: number;
   seed: number;
+  /** Whether x̂0 is clipped to the pixels' range. */
+  clip: boolean;
 }
 
 const BITS_BATCH = 16;
@@ -56,8 +58,8 @@ export async function measureBits(
   options: BitsOptions,
   watch: Watch,
 ): Promise<Moments> {
-  const { images, ...others } = options;
-  const bits = imageBits(model, others);
+  const { images, clip, ...others } = options;
+  const bits = imageBits(model, { ...others, clip: clip ? [-1, 1] : false });
   const batches = imageBatches(set);
   const known = () => store.sums("bits");
   const done = () => known().batches * BITS_BATCH;
