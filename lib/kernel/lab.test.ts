@@ -28,7 +28,7 @@ async function* training() {
 console.log("ready");`,
 ];
 
-const LOOP = "for await (const turn of training()) void turn;";
+const LOOP = 'console.log("begun"); for await (const turn of training()) void turn;';
 const LATEX = String.raw`display({ "text/latex": "$$\\frac{1}{2}$$" });`;
 const MARKDOWN = String.raw`Inline $\bar\alpha_t = \prod_{s \le t} \alpha_s$, and
 
@@ -142,7 +142,7 @@ describe("JupyterLab", { skip: noLab(), timeout: 900_000 }, () => {
   test("Stop ends a running loop, and the next cell runs", async () => {
     await page.runCell(3);
     await page.runCell(4);
-    await page.page.waitForTimeout(500);
+    await page.outputs(4).getByText("begun").waitFor(); // not before: Stop would meet the cell above
     assert.equal(await page.kernelStatus(), "busy");
     await page.pressStop();
     await page
