@@ -1,5 +1,5 @@
 /**
- * @file `npm run bench -- train [--with-pytorch]`: our training and sampling against PyTorch's, in turns, on this
+ * @file `npm run bench -- kernel`: see bench/kernel.ts. `npm run bench -- train [--with-pytorch]`: our training and sampling against PyTorch's, in turns, on this
  * machine; a table for people and a JSON file for programs.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
@@ -8,10 +8,14 @@ import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { type Contender, startContender } from "./bench/contender";
 import { ensurePytorch, pytorchPython } from "./bench/environment";
+import { benchKernel } from "./bench/kernel";
 import { measure, type Summary, type WorkResult } from "./bench/measure";
+import { columns } from "./bench/table";
 import { least, WORKS, type Work } from "./bench/works";
 
 const USAGE = `Usage: npm run bench -- train [options]
+
+       npm run bench -- kernel [options] (--help tells them)
 
 How long a training step, and sampling, take; against PyTorch's fastest on the same machine.
 
@@ -98,16 +102,6 @@ const inMs = ({ medianMs, lowMs, highMs }: Summary): string => {
   return `${medianMs.toFixed(digits)} (${lowMs.toFixed(digits)}–${highMs.toFixed(digits)})`;
 };
 
-/** Rows of cells in columns as wide as their widest. */
-function columns(rows: string[][]): string {
-  const widths = rows[0].map((_, i) => Math.max(...rows.map((row) => row[i].length)));
-  return rows
-    .map((row) =>
-      row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join("  "),
-    )
-    .join("\n");
-}
-
 const verdict = (ratio: number | null, target: number): string =>
   ratio === null
     ? ""
@@ -192,7 +186,9 @@ function parse(args: string[]) {
 }
 
 async function main(): Promise<void> {
-  const options = parse(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (args[0] === "kernel") return benchKernel(args.slice(1));
+  const options = parse(args);
   const python = options["no-compare"] ? null : options["with-pytorch"] ? ensurePytorch() : pytorchPython();
   const [load] = loadavg();
   if (load > cpus().length / 2)

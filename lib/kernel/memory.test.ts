@@ -31,6 +31,11 @@ describe("one kernel's memory", options, () => {
   test("is flat over 300 cells, the language server's too", async () => {
     const pids = [kernel.pid, ...server.pids()];
     assert.equal(pids.length, 2);
+    await kernel.execute(`import v8 from "node:v8"; import vm from "node:vm";
+v8.setFlagsFromString("--expose-gc");
+const collect = vm.runInNewContext("gc") as () => void;`);
+    const heapKB = async () =>
+      Number(await kernel.text("collect(); collect(); v8.getHeapStatistics().used_heap_size >> 10"));
     let count = 0;
     const run = async (cells: number) => {
       for (const end = count + cells; count < end; count++) {
@@ -39,11 +44,12 @@ describe("one kernel's memory", options, () => {
         assert.equal(await kernel.text(code), "50");
       }
       await sleep(3000); // it rests, and gives back
-      return memoryTogether(pids);
+      return { heap: await heapKB(), together: memoryTogether(pids) };
     };
     await run(100);
     const [early, late] = [await run(50), await run(150)];
-    assert.ok(late < early + 40, `${early} MB after 150 cells, ${late} MB after 300`);
+    assert.ok(late.heap < early.heap + 150 * 20, `${early.heap} kB after 150 cells, ${late.heap} after 300`);
+    assert.ok(late.together < early.together + 60, `${early.together} MB, then ${late.together} MB`);
   });
 });
 
