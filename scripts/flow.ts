@@ -43,7 +43,7 @@ async function flow(train: ImageSet, settings: Settings): Promise<Uint8Array> {
   const digits = imageBatches(train);
   const start = rng(seed).normal([count, dims]) as tf.Tensor2D;
   const started = performance.now();
-  let pixels = new Uint8Array();
+  let pixels: Uint8Array = new Uint8Array();
   const target = {
     sample: (random: ReturnType<typeof rng>, n: number) =>
       tf.tidy(() => digits.sample(random, n).reshape([n, dims])),

@@ -19,13 +19,14 @@ interface State {
 
 const ARRAYS = { float32: Float32Array, uint8: Uint8Array };
 type Kind = keyof typeof ARRAYS;
+type RowsOf<K extends Kind> = { float32: Float32Array; uint8: Uint8Array }[K];
 
 /** Rows of `dims` numbers on the disk. */
 export interface StoredRows<K extends Kind = Kind> {
   readonly rows: number;
-  append(values: InstanceType<(typeof ARRAYS)[K]>): void;
+  append(values: RowsOf<K>): void;
   /** All of them. */
-  read(): InstanceType<(typeof ARRAYS)[K]>;
+  read(): RowsOf<K>;
 }
 
 export interface Store {
@@ -127,7 +128,7 @@ function storedRows<K extends Kind>(
       } finally {
         closeSync(file);
       }
-      return new type(bytes.buffer) as InstanceType<(typeof ARRAYS)[K]>;
+      return new type(bytes.buffer) as RowsOf<K>;
     },
   };
 }
