@@ -85,37 +85,6 @@ const nativeMultiply = withGradient((save, x: tf.Tensor, w: tf.Tensor) => {
   return { value: product(x, w, false, false), gradFunc };
 });
 
-/** x [rows, I] times w [I, O], plus bias [O] if there is one, then swish if asked. */
-function plainDense(x: tf.Tensor, w: tf.Tensor, bias: tf.Tensor | undefined, withSwish: boolean): tf.Tensor {
-  const y = nativeBackend ? nativeMultiply(x, w) : tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D);
-  const sum = bias ? addBias(y, bias) : y;
-  return withSwish ? swish(sum) : sum;
-}
-
-const denseGradient: Gradients<tf.Tensor[]> = (dy, [x, w, u]) =>
-  rawOp("LowerBoundDenseGrad", { swish: u.size > 0 }, [dy, x, w, u], 3);
-
-const fusedAffineOp = withGradient((save, x: tf.Tensor, w: tf.Tensor, bias: tf.Tensor) => {
-  save([x, w, tf.tensor1d([], "float32")]);
-  return { value: rawOp("LowerBoundDense", { swish: false }, [x, w, bias])[0], gradFunc: denseGradient };
-});
-
-const fusedAffineSwishOp = withGradient((save, x: tf.Tensor, w: tf.Tensor, bias: tf.Tensor) => {
-  const [y, u] = rawOp("LowerBoundDenseKeep", { swish: true }, [x, w, bias], 2);
-  save([x, w, u]);
-  return { value: y, gradFunc: denseGradient };
-});
-
-/** Multiplications of a layer above which TensorFlow's own product is used: it blocks large matrices for the cache. */
-const MOST_FUSED = 2 ** 26;
-
-/** What the swish was taken of is kept where a gradient may be asked for. */
-function fusedDense(x: tf.Tensor, w: tf.Tensor, bias: tf.Tensor | undefined, withSwish: boolean): tf.Tensor {
-  if (!bias || x.size * w.shape[1]! > MOST_FUSED) return plainDense(x, w, bias, withSwish);
-  if (!tf.engine().isTapeOn()) return rawOp("LowerBoundDense", { swish: withSwish }, [x, w, bias])[0];
-  return withSwish ? fusedAffineSwishOp(x, w, bias) : fusedAffineOp(x, w, bias);
-}
-
 /**
  * x [..., I] times w [I, O], plus bias [O] if there is one, then swish if asked: [..., O]. A 1×1 convolution is this
  * too. Throws where the shapes do not fit.
@@ -124,7 +93,7 @@ export function dense(
   x: tf.Tensor,
   w: tf.Tensor,
   bias?: tf.Tensor,
-  { swish = false }: { swish?: boolean } = {},
+  { swish: withSwish = false }: { swish?: boolean } = {},
 ): tf.Tensor {
   const [inputs, outputs] = w.shape;
   if (w.rank !== 2 || x.shape[x.rank - 1] !== inputs)
@@ -132,8 +101,13 @@ export function dense(
   if (bias && (bias.rank !== 1 || bias.size !== outputs))
     throw new Error(`dense: bias has shape [${bias.shape}], expected [${outputs}].`);
   return tf.tidy(() => {
-    const y = forms().dense(x.rank === 2 ? x : x.reshape([-1, inputs]), w, bias, swish);
-    return x.rank === 2 ? y : y.reshape([...x.shape.slice(0, -1), outputs]);
+    const rows = x.rank === 2 ? x : x.reshape([-1, inputs]);
+    const product = nativeBackend
+      ? nativeMultiply(rows, w)
+      : tf.matMul(rows as tf.Tensor2D, w as tf.Tensor2D);
+    const sum = bias ? addBias(product, bias) : product;
+    const y = withSwish ? swish(sum) : sum;
+    return x.rank === 2 ? y : y.reshape([...x.shape.slice(0, -1), outputs!]);
   });
 }
 
@@ -236,7 +210,6 @@ const fusedUpsampleOp = withGradient((_save, x: tf.Tensor) => ({
 
 interface Forms {
   swish(x: tf.Tensor): tf.Tensor;
-  dense(x: tf.Tensor, w: tf.Tensor, bias: tf.Tensor | undefined, withSwish: boolean): tf.Tensor;
   groupNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, options: GroupNormOptions): tf.Tensor;
   attention(qkv: tf.Tensor3D): tf.Tensor3D;
   upsample(x: tf.Tensor4D): tf.Tensor4D;
@@ -245,7 +218,6 @@ interface Forms {
 /** The forms from plain tensor ops, for any backend. */
 export const plainForms: Forms = {
   swish: plainSwishOp,
-  dense: plainDense,
   groupNorm: plainGroupNorm,
   attention: plainAttention,
   upsample: (x) => plainUpsampleOp(x) as tf.Tensor4D,
@@ -253,7 +225,6 @@ export const plainForms: Forms = {
 
 const fusedForms: Forms = {
   swish: fusedSwishOp,
-  dense: fusedDense,
   groupNorm: fusedGroupNorm,
   attention: (qkv) => fusedAttentionOp(qkv) as tf.Tensor3D,
   upsample: (x) => fusedUpsampleOp(x) as tf.Tensor4D,

@@ -12,12 +12,6 @@ struct NormShape {
   bool swish;
 };
 
-// A dense layer, [., inputs] to [., outputs].
-struct DenseShape {
-  int inputs, outputs;
-  bool swish;
-};
-
 struct Kernels {
   void (*group_norm)(const NormShape& shape, const float* x, const float* shift, const float* gamma,
                      const float* beta, float* y, float* mean, float* rstd, float* scratch);
@@ -28,13 +22,6 @@ struct Kernels {
   void (*attention_grad)(int n, int d, const float* dout, const float* qkv, float* dqkv, float* scratch);
   void (*swish)(size_t size, const float* x, float* y);
   void (*swish_grad)(size_t size, const float* dy, const float* x, float* dx);
-  void (*dense)(const DenseShape& shape, int rows, const float* x, const float* w, const float* few,
-                const float* bias, float* u, float* y);
-  void (*dense_grad_rows)(const DenseShape& shape, int rows, const float* dy, const float* u,
-                          const float* transposed, float* du, float* dbias, float* dx);
-  void (*dense_grad_weights)(const DenseShape& shape, bool few, int first, int last, int rows, const float* x,
-                             const float* du, float* dw);
-  void (*transpose)(int n, int d, const float* from, size_t row, float* to);
 };
 
 // Floats that the kernels want as scratch memory.

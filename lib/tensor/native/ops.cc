@@ -7,15 +7,11 @@
 //   LowerBoundAttentionGrad  (dout, qkv) -> dqkv
 //   LowerBoundSwish          (x) -> y
 //   LowerBoundSwishGrad      (dy, x) -> dx
-//   LowerBoundDense          (x, w, bias) -> y
-//   LowerBoundDenseKeep      (x, w, bias) -> (y, u)
-//   LowerBoundDenseGrad      (dy, x, w, u) -> (dx, dw, dbias)
 //   LowerBoundUpsample       (x) -> y
 //   LowerBoundUpsampleGrad   (dy) -> dx
 //
 // x, y [N, ..., C]; shift [N, C], added to x, or [0]; gamma, beta [C]; mean, rstd [N, C], equal within a group;
-// qkv [N, n, 3 d]; of a dense layer x [rows, inputs], w [inputs, outputs], bias [outputs], and u, which is y before its
-// swish, or [0] without one; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
+// qkv [N, n, 3 d]; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
 #include "tensorflow/c/ops.h"
 
 #include <cstdint>
@@ -279,145 +275,6 @@ void ComputeSwishGrad(void*, TF_OpKernelContext* context) {
   });
 }
 
-// ---- dense layers ----
-
-struct DenseAttributes {
-  bool swish = false;
-};
-
-void* CreateDense(TF_OpKernelConstruction* construction) {
-  unsigned char swish = 0;
-  Status status;
-  TF_OpKernelConstruction_GetAttrBool(construction, "swish", &swish, status);
-  if (!status.ok()) TF_OpKernelConstruction_Failure(construction, status);
-  return new DenseAttributes{swish != 0};
-}
-
-void DeleteDense(void* attributes) { delete static_cast<DenseAttributes*>(attributes); }
-
-// So few outputs that they do not fill a vector: the kernels then run along the inputs.
-bool HasFewOutputs(const DenseShape& shape) { return shape.outputs < 16; }
-
-// How many of `count` one task takes, each costing so many multiplications: worth handing to another thread, and a
-// multiple of every tile's height.
-int64_t PerTask(int64_t count, int64_t cost) {
-  constexpr int64_t kWorth = 1 << 20, kTile = 24;
-  const int64_t wanted = (kWorth / (cost > 0 ? cost : 1) + kTile - 1) / kTile * kTile;
-  return wanted < kTile ? kTile : wanted < count ? wanted : count;
-}
-
-template <class Task>
-void ForEachRange(int64_t count, int64_t size, Task task) {
-  ForEachImage((count + size - 1) / size, [&](int i) {
-    const int64_t first = i * size;
-    task(i, first, first + size < count ? first + size : count);
-  });
-}
-
-// Memory for one op, on the thread that runs it; its tasks have their own.
-float* Workspace(size_t size) {
-  thread_local std::vector<float> memory;
-  if (memory.size() < size) memory.resize(size);
-  return memory.data();
-}
-
-bool CheckDense(Run& run, const Tensor& x, const Tensor& w) {
-  return run.Require(x.rank() == 2 && w.rank() == 2 && x.dim(1) == w.dim(0),
-                     "Dense: x must be [rows, inputs] and w [inputs, outputs]");
-}
-
-void ComputeDenseTo(void* kernel, TF_OpKernelContext* context, bool keep) {
-  Run run(context);
-  Tensor x, w, bias, y, u;
-  if (!run.Inputs(0, {&x, &w, &bias}) || !CheckDense(run, x, w)) return;
-  const int64_t rows = x.dim(0);
-  const DenseShape shape = {static_cast<int>(w.dim(0)), static_cast<int>(w.dim(1)),
-                            static_cast<DenseAttributes*>(kernel)->swish};
-  if (!run.Require(bias.size() == shape.outputs, "Dense: bias must be [outputs]")) return;
-  if (!run.Output(0, {rows, shape.outputs}, &y) || (keep && !run.Output(1, {rows, shape.outputs}, &u))) return;
-  if (y.size() == 0) return;
-  const Kernels& kernels = BestKernels();
-  float* few = nullptr;
-  if (HasFewOutputs(shape)) {
-    few = Workspace(w.size());
-    kernels.transpose(shape.inputs, shape.outputs, w.data(), shape.outputs, few);
-  }
-  ForEachRange(rows, PerTask(rows, w.size()), [&](int, int64_t first, int64_t last) {
-    kernels.dense(shape, static_cast<int>(last - first), x.data() + first * shape.inputs, w.data(), few, bias.data(),
-                  keep ? u.data() + first * shape.outputs : nullptr, y.data() + first * shape.outputs);
-  });
-}
-
-void ComputeDense(void* kernel, TF_OpKernelContext* context) { ComputeDenseTo(kernel, context, false); }
-void ComputeDenseKeep(void* kernel, TF_OpKernelContext* context) { ComputeDenseTo(kernel, context, true); }
-
-// to[i] = the sum of `count` parts, each `size` long, in their order: the same result each time.
-void SumParts(const float* parts, int64_t count, int64_t size, float* to) {
-  constexpr int64_t kAtATime = 1 << 13;
-  ForEachRange(size, kAtATime, [&](int, int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; i++) to[i] = parts[i];
-    for (int64_t part = 1; part < count; part++)
-      for (int64_t i = first; i < last; i++) to[i] += parts[part * size + i];
-  });
-}
-
-void ComputeDenseGrad(void* kernel, TF_OpKernelContext* context) {
-  Run run(context);
-  Tensor dy, x, w, u, dx, dw, dbias;
-  if (!run.Inputs(0, {&dy, &x, &w, &u}) || !CheckDense(run, x, w)) return;
-  const int64_t rows = x.dim(0);
-  const DenseShape shape = {static_cast<int>(w.dim(0)), static_cast<int>(w.dim(1)),
-                            static_cast<DenseAttributes*>(kernel)->swish};
-  const int64_t inputs = shape.inputs, outputs = shape.outputs;
-  if (!run.Require(dy.size() == rows * outputs && (!shape.swish || u.size() == dy.size()),
-                   "DenseGrad: dy must be [rows, outputs], and u too where there is a swish"))
-    return;
-  if (!run.Output(0, {rows, inputs}, &dx) || !run.Output(1, {inputs, outputs}, &dw) || !run.Output(2, {outputs}, &dbias))
-    return;
-  if (w.size() == 0) return;
-  if (rows == 0) {
-    std::memset(dw.data(), 0, w.size() * sizeof(float));
-    std::memset(dbias.data(), 0, outputs * sizeof(float));
-    return;
-  }
-  const Kernels& kernels = BestKernels();
-  const bool few = HasFewOutputs(shape);
-  const int64_t some_rows = PerTask(rows, w.size()), row_tasks = (rows + some_rows - 1) / some_rows;
-  constexpr int64_t kRowsOfASum = 2048, kMostSums = 16;
-  const int64_t wanted_sums = (rows + kRowsOfASum - 1) / kRowsOfASum;
-  const int64_t sums = wanted_sums < kMostSums ? wanted_sums : kMostSums, sum_rows = (rows + sums - 1) / sums;
-  const int64_t to_transpose = w.size(), of_bias = row_tasks * outputs;
-  const int64_t of_weights = sums > 1 || few ? sums * w.size() : 0, of_du = shape.swish ? dy.size() : 0;
-  float* transposed = Workspace(to_transpose + of_bias + of_weights + of_du);
-  float *bias_parts = transposed + to_transpose, *weight_parts = bias_parts + of_bias;
-  float* du = shape.swish ? weight_parts + of_weights : dy.data();
-
-  kernels.transpose(shape.inputs, shape.outputs, w.data(), shape.outputs, transposed);
-  ForEachRange(rows, some_rows, [&](int i, int64_t first, int64_t last) {
-    kernels.dense_grad_rows(shape, static_cast<int>(last - first), dy.data() + first * outputs,
-                            shape.swish ? u.data() + first * outputs : nullptr, transposed, du + first * outputs,
-                            bias_parts + i * outputs, dx.data() + first * inputs);
-  });
-  SumParts(bias_parts, row_tasks, outputs, dbias.data());
-
-  float* parts = sums > 1 || few ? weight_parts : dw.data();
-  const int64_t some_inputs = PerTask(inputs, sum_rows * outputs), blocks = (inputs + some_inputs - 1) / some_inputs;
-  ForEachImage(sums * blocks, [&](int i) {
-    const int64_t part = i / blocks, first = i % blocks * some_inputs, from = part * sum_rows;
-    const int64_t last = first + some_inputs < inputs ? first + some_inputs : inputs;
-    const int64_t to = from + sum_rows < rows ? from + sum_rows : rows;
-    kernels.dense_grad_weights(shape, few, static_cast<int>(first), static_cast<int>(last),
-                               static_cast<int>(to > from ? to - from : 0), x.data() + from * inputs,
-                               du + from * outputs, parts + part * w.size());
-  });
-  if (few) {
-    SumParts(parts, sums, w.size(), transposed);
-    kernels.transpose(shape.outputs, shape.inputs, transposed, shape.inputs, dw.data());
-  } else if (sums > 1) {
-    SumParts(parts, sums, w.size(), dw.data());
-  }
-}
-
 // ---- nearest up-sampling by 2 ----
 
 void ComputeUpsample(void*, TF_OpKernelContext* context) {
@@ -534,27 +391,6 @@ void NormGradShapes(Inference* inference, TF_Status* status) {
   for (int output = 0; output < 4; output++) SameShape(inference, output + 1, output, status);
 }
 
-// Of x [rows, inputs] and bias [outputs].
-void DenseShapes(Inference* inference, int outputs, TF_Status* status) {
-  Handle x, bias, rows, y;
-  TF_ShapeInferenceContextGetInput(inference, 0, x, status);
-  TF_ShapeInferenceContextGetInput(inference, 2, bias, status);
-  if (Fine(status)) TF_ShapeInferenceContextSubshape(inference, x, 0, 1, rows, status);
-  if (Fine(status)) TF_ShapeInferenceContextConcatenateShapes(inference, rows, bias, y, status);
-  for (int i = 0; i < outputs && Fine(status); i++) TF_ShapeInferenceContextSetOutput(inference, i, y, status);
-}
-void DenseOutput(Inference* inference, TF_Status* status) { DenseShapes(inference, 1, status); }
-void DenseKeepOutputs(Inference* inference, TF_Status* status) { DenseShapes(inference, 2, status); }
-
-void DenseGradOutputs(Inference* inference, TF_Status* status) {
-  SameShape(inference, 1, 0, status);
-  SameShape(inference, 2, 1, status);
-  Handle w, bias;
-  TF_ShapeInferenceContextGetInput(inference, 2, w, status);
-  if (Fine(status)) TF_ShapeInferenceContextSubshape(inference, w, 1, 2, bias, status);
-  if (Fine(status)) TF_ShapeInferenceContextSetOutput(inference, 2, bias, status);
-}
-
 void SwishShape(Inference* inference, TF_Status* status) { SameShape(inference, 0, 0, status); }
 void AttentionShape(Inference* inference, TF_Status* status) { ScaledShape(inference, {1, 1, 1. / 3}, status); }
 void AttentionGradShape(Inference* inference, TF_Status* status) { SameShape(inference, 1, 0, status); }
@@ -603,14 +439,6 @@ const bool registered = [] {
   Register({"LowerBoundSwish", {"x: float"}, {"y: float"}, {}, SwishShape, nullptr, ComputeSwish, nullptr});
   Register({"LowerBoundSwishGrad", {"dy: float", "x: float"}, {"dx: float"}, {}, SwishShape, nullptr,
             ComputeSwishGrad, nullptr});
-  Register({"LowerBoundDense", {"x: float", "w: float", "bias: float"}, {"y: float"}, {"swish: bool"}, DenseOutput,
-            CreateDense, ComputeDense, DeleteDense});
-  Register({"LowerBoundDenseKeep", {"x: float", "w: float", "bias: float"}, {"y: float", "u: float"}, {"swish: bool"},
-            DenseKeepOutputs, CreateDense, ComputeDenseKeep, DeleteDense});
-  Register({"LowerBoundDenseGrad",
-            {"dy: float", "x: float", "w: float", "u: float"},
-            {"dx: float", "dw: float", "dbias: float"},
-            {"swish: bool"}, DenseGradOutputs, CreateDense, ComputeDenseGrad, DeleteDense});
   Register({"LowerBoundUpsample", {"x: float"}, {"y: float"}, {}, UpsampleShape, nullptr, ComputeUpsample, nullptr});
   Register({"LowerBoundUpsampleGrad", {"dy: float"}, {"dx: float"}, {}, UpsampleGradShape, nullptr,
             ComputeUpsampleGrad, nullptr});

@@ -13,23 +13,6 @@
 namespace lower_bound {
 namespace {
 
-// Sleeping and waking take longer than a small op. A thread therefore looks for this long, some 20 µs, before it
-// sleeps: within a training step the next op comes sooner.
-constexpr int kLooks = 1000;
-
-template <class Condition>
-bool Look(Condition holds) {
-  for (int i = 0; i < kLooks; i++) {
-    if (holds()) return true;
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-  }
-  return false;
-}
-
 struct Job {
   void (*task)(void*, int);
   void* context;
@@ -52,11 +35,9 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       jobs_.push_back(job);
-      posted_.fetch_add(1);
     }
     arrived_.notify_all();
     Work(*job);
-    Look([&] { return job->done.load() == count; });
     std::unique_lock<std::mutex> lock(mutex_);
     for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
       if (*it != job) continue;
@@ -77,10 +58,8 @@ class Pool {
   }
 
   void Serve() {
-    for (int seen = 0;;) {
+    for (;;) {
       std::shared_ptr<Job> job;
-      Look([&] { return posted_.load() != seen; });
-      seen = posted_.load();
       {
         std::unique_lock<std::mutex> lock(mutex_);
         arrived_.wait(lock, [&] { return !jobs_.empty(); });
@@ -95,7 +74,6 @@ class Pool {
   }
 
   std::mutex mutex_;
-  std::atomic<int> posted_{0};
   std::condition_variable arrived_, finished_;
   std::deque<std::shared_ptr<Job>> jobs_;
 };
