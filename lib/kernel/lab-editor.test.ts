@@ -133,7 +133,10 @@ describe("typing and running in JupyterLab", { skip: noLab(), timeout: 1_800_000
     await dialog.locator(".jp-mod-accept").click();
     // What the new kernel says of its state before the page listens again is lost; the next cell tells it.
     await page.runCell(FRESH);
-    await page.outputs(FRESH).getByText("undefined42").waitFor({ timeout: 120_000 * slowness() });
+    await page
+      .outputs(FRESH)
+      .getByText("undefined42")
+      .waitFor({ timeout: 120_000 * slowness() });
     await page.waitForKernel();
   });
 
