@@ -5,26 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
+import { idxFile } from "../lib/testing/idx";
 import { PROJECT } from "./setup/layout.mjs";
 
 const folder = mkdtempSync(join(tmpdir(), "flow-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** An idx file: two zero bytes, the type (8: bytes), the number of dimensions, each of them, the entries. */
-function writeIdx(name: string, shape: number[], entry: (i: number) => number): void {
-  const size = shape.reduce((product, n) => product * n, 1);
-  const header = [0, 0, 8, shape.length, ...shape.flatMap((n) => [0, 0, n >> 8, n & 255])];
-  writeFileSync(
-    join(folder, name),
-    Uint8Array.from([...header, ...Array.from({ length: size }, (_, i) => entry(i))]),
-  );
-}
-
 /** "Digits": image k is all of grey level 10 + 20 (k mod 12). */
 const grey = (i: number) => 10 + 20 * (Math.floor(i / 784) % 12);
 for (const part of ["train", "t10k"]) {
-  writeIdx(`${part}-images-idx3-ubyte`, [12, 28, 28], grey);
-  writeIdx(`${part}-labels-idx1-ubyte`, [12], (i) => i % 10);
+  writeFileSync(join(folder, `${part}-images-idx3-ubyte`), idxFile([12, 28, 28], grey));
+  writeFileSync(
+    join(folder, `${part}-labels-idx1-ubyte`),
+    idxFile([12], (i) => i % 10),
+  );
 }
 
 const flow = (...args: string[]) =>

@@ -2,8 +2,9 @@
  * @file `npm test`: set-up, the type check, the lint and all tests, with one closing line of counts.
  *
  * `npm test -- lib/elbo scripts/setup/stamp.test.ts` runs only the test files under those paths, without
- * type check and lint. Both set up first what is missing, also the front ends that only tests need. Under `CI` a test file that failed beside others runs
- * once more alone: a browser or a kernel on a crowded machine may miss a deadline. Both results are told.
+ * type check and lint. Both set up first what is missing, also the front ends that only tests need. Under `CI` a
+ * test file that failed beside others runs once more alone: a browser or a kernel on a crowded machine may miss a
+ * deadline. Both results are told.
  */
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";

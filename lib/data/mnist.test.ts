@@ -7,21 +7,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { idxFile as idx } from "../testing/idx";
 import { mnist } from "./mnist";
 
 const root = mkdtempSync(join(tmpdir(), "mnist "));
 after(() => rmSync(root, { recursive: true }));
-
-function idx(shape: number[], value: (i: number) => number): Buffer {
-  const header = Buffer.alloc(4 + 4 * shape.length);
-  header.writeUInt8(8, 2);
-  header.writeUInt8(shape.length, 3);
-  shape.forEach((n, i) => {
-    header.writeUInt32BE(n, 4 + 4 * i);
-  });
-  const size = shape.reduce((product, n) => product * n, 1);
-  return Buffer.concat([header, Buffer.from(Array.from({ length: size }, (_, i) => value(i)))]);
-}
 
 const pixel = (i: number) => (5 * i + Math.floor(i / 784)) % 251;
 const GOOD = {

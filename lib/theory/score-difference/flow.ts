@@ -122,7 +122,7 @@ export async function runParticleFlow(options: ParticleFlowOptions): Promise<Par
 
 /** How well points stand for a mixture of equally likely, equally narrow modes. */
 export interface ModeCoverage {
-  /** Modes that hold at least a fifth of their fair share of the points near any mode. */
+  /** Modes that hold at least a fifth of their fair share of all points. */
   modes: number;
   of: number;
   /** The share of points within the radius of a mode. */
