@@ -2,7 +2,15 @@
  * @file Layers: each takes a place for its weights and its sizes, and returns the function that applies it. What they
  * return is tidied by the net that they make up.
  */
-import { addBias, dense as affine, attention as attend, groupNorm, type Rng, tf } from "../tensor";
+import {
+  type Affine,
+  addBias,
+  dense as affine,
+  attention as attend,
+  groupNorm,
+  type Rng,
+  tf,
+} from "../tensor";
 import { glorotUniform, normal, ones, type Parameters, zeros } from "./parameters";
 
 export type Layer = (x: tf.Tensor) => tf.Tensor;
@@ -27,16 +35,30 @@ export interface LayerOptions {
   zero?: boolean;
 }
 
+/** The weight and the bias of x W + b: Glorot-uniform or zero, and zero. */
+export function affineParameters(
+  p: Parameters,
+  inputs: number,
+  outputs: number,
+  { zero = false }: LayerOptions = {},
+): () => Affine {
+  const weight = p.create("weight", [inputs, outputs], zero ? zeros : glorotUniform);
+  const bias = p.create("bias", [outputs], zeros);
+  return () => ({ weight: weight(), bias: bias() });
+}
+
 /** x W + b over the last axis, then swish if asked: [B, …, inputs] → [B, …, outputs]; on images a 1×1 convolution. */
 export function dense(
   p: Parameters,
   inputs: number,
   outputs: number,
-  { zero = false, swish = false }: LayerOptions & { swish?: boolean } = {},
+  { swish = false, ...options }: LayerOptions & { swish?: boolean } = {},
 ): Layer {
-  const weight = p.create("weight", [inputs, outputs], zero ? zeros : glorotUniform);
-  const bias = p.create("bias", [outputs], zeros);
-  return (x) => affine(x, weight(), bias(), { swish });
+  const parameters = affineParameters(p, inputs, outputs, options);
+  return (x) => {
+    const { weight, bias } = parameters();
+    return affine(x, weight, bias, { swish });
+  };
 }
 
 /** A convolution without its bias, and the bias apart, for who adds it elsewhere. */

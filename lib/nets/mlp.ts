@@ -1,6 +1,6 @@
 /** @file A multilayer perceptron for points, told the time at its input. */
-import { tf } from "../tensor";
-import { dense, type Layer, timeEmbedding } from "./layers";
+import { denseChain, tf } from "../tensor";
+import { affineParameters, timeEmbedding } from "./layers";
 import type { Apply } from "./net";
 import type { Parameters } from "./parameters";
 
@@ -33,15 +33,18 @@ export function buildMlp(p: Parameters, options: MlpOptions): Apply {
       throw new Error(`mlp: ${name} is ${size}, expected a positive integer.`);
   if (!(inputGain > 0 && Number.isFinite(inputGain)))
     throw new Error(`mlp: inputGain is ${inputGain}, expected a number above 0.`);
-  const layers: Layer[] = Array.from({ length: depth }, (_, i) =>
-    dense(p.scope(`hidden.${i}`), i === 0 ? inputDim + timeDim : hidden, hidden, { swish: true }),
+  const layers = Array.from({ length: depth }, (_, i) =>
+    affineParameters(p.scope(`hidden.${i}`), i === 0 ? inputDim + timeDim : hidden, hidden),
   );
-  const out = dense(p.scope("out"), hidden, inputDim, { zero: true });
+  layers.push(affineParameters(p.scope("out"), hidden, inputDim, { zero: true }));
   return (xt, t) => {
     if (xt.rank !== 2 || xt.shape[1] !== inputDim)
       throw new Error(`mlp: xt has shape [${xt.shape}], expected [B, ${inputDim}].`);
     const points = inputGain === 1 ? xt : xt.mul(inputGain);
     const input: tf.Tensor = tf.concat([points as tf.Tensor2D, timeEmbedding(t, timeDim)], 1);
-    return out(layers.reduce((h, layer) => layer(h), input));
+    return denseChain(
+      input,
+      layers.map((parameters) => parameters()),
+    );
   };
 }

@@ -3,6 +3,16 @@
 export * as tf from "@tensorflow/tfjs";
 export { type Compiled, type CompiledGraph, type CompileOptions, compile } from "./compile";
 export { ENGINES, type Engine, type EngineName, engine } from "./engine";
-export { addBias, attention, dense, type GroupNormOptions, groupNorm, swish, upsample } from "./ops";
+export {
+  type Affine,
+  addBias,
+  attention,
+  dense,
+  denseChain,
+  type GroupNormOptions,
+  groupNorm,
+  swish,
+  upsample,
+} from "./ops";
 export { type AdamOptions, adam, type Optimizer } from "./optimizer";
 export { type Rng, rng, type Step } from "./random";

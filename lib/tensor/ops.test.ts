@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { assertAllClose, assertNoLeak } from "../testing";
-import { addBias, attention, compile, dense, groupNorm, swish, tf, upsample } from ".";
+import { addBias, attention, compile, dense, denseChain, groupNorm, swish, tf, upsample } from ".";
 import { hasFusedForms, plainForms } from "./ops";
 import { rng } from "./random";
 
@@ -381,6 +381,80 @@ test("a dense layer's gradients agree with finite differences, and compiled it i
   assertNoLeak(() => tf.tidy(() => all(...inputs)));
 });
 
+/** A chain's value and gradients of sum(y · weight) in float64: y, dx, then each weight's and each bias's. */
+function chain64(rows: number, sizes: number[], data: Record<string, number[]>): Float64Array[] {
+  const layers = sizes
+    .slice(1)
+    .map((outputs, l) => ({ shape: [rows, sizes[l], outputs], swish: l < sizes.length - 2 }));
+  const parameters = (l: number) => ({ w: data[`w${l}`], bias: data[`b${l}`] });
+  const inputs = [data.x];
+  for (const [l, { shape, swish }] of layers.entries()) {
+    const weight = new Array(rows * shape[2]).fill(0);
+    const [y] = dense64(shape, swish, { ...parameters(l), x: inputs[l], weight });
+    inputs.push(Array.from(y));
+  }
+  let weight = data.weight;
+  const [dws, dbs]: Float64Array[][] = [[], []];
+  for (const [l, { shape, swish }] of [...layers.entries()].reverse()) {
+    const [, dx, dw, db] = dense64(shape, swish, { ...parameters(l), x: inputs[l], weight });
+    weight = Array.from(dx);
+    dws.unshift(dw);
+    dbs.unshift(db);
+  }
+  return [Float64Array.from(inputs[layers.length]), Float64Array.from(weight), ...dws, ...dbs];
+}
+
+/** A chain of tensors x, weights, biases. */
+const chain = (x: tf.Tensor, ...parameters: tf.Tensor[]): tf.Tensor => {
+  const numLayers = parameters.length / 2;
+  const layers = Array.from({ length: numLayers }, (_, l) => ({
+    weight: parameters[l],
+    bias: parameters[numLayers + l],
+  }));
+  return denseChain(x, layers);
+};
+
+/** x, weights, biases of a chain of these sizes, and the weight of its result in a sum. */
+function drawChain(rows: number, sizes: number[]): { inputs: tf.Tensor[]; weight: tf.Tensor } {
+  const layers = sizes.slice(1).map((outputs, l) => [sizes[l], outputs]);
+  const ws = layers.map(([inputs, outputs]) => draw([inputs, outputs], 2 / Math.sqrt(inputs)));
+  const bs = layers.map(([, outputs]) => draw([outputs]));
+  return {
+    inputs: [draw([rows, sizes[0]]), ...ws, ...bs],
+    weight: draw([rows, layers[layers.length - 1][1]]),
+  };
+}
+
+for (const [rows, ...sizes] of [
+  [1, 1, 1],
+  [7, 5, 3, 2],
+  [512, 34, 128, 128, 2],
+  [131, 19, 16, 40, 16, 33],
+  [3000, 3, 9, 5],
+])
+  test(`a chain of dense layers ${sizes.join(" to ")} of ${rows} rows: float64, the same bits each time`, () => {
+    const { inputs, weight } = drawChain(rows, sizes);
+    const numLayers = sizes.length - 1;
+    const names = ["w", "b"].flatMap((kind) => Array.from({ length: numLayers }, (_, l) => `${kind}${l}`));
+    const data = Object.fromEntries(["x", ...names].map((name, i) => [name, values(inputs[i])]));
+    const want = chain64(rows, sizes, { ...data, weight: values(weight) });
+    const got = both(chain, inputs, weight);
+    for (const [i, name] of ["y", "dx", ...names].entries()) {
+      const off = distance(values(got[i]), want[i]);
+      assert.ok(off < 3e-6, `${name}: off by ${off}`);
+    }
+    const again = both(chain, inputs, weight);
+    assert.deepEqual(again.map(values), got.map(values));
+  });
+
+test("a chain's gradients agree with finite differences, and compiled it is the same", () => {
+  const { inputs, weight } = drawChain(40, [6, 24, 20, 3]);
+  checkByDifferences(chain, inputs, weight);
+  const all = (...given: tf.Tensor[]) => both(chain, given, weight);
+  assertEach(compile(all)(...inputs) as tf.Tensor[], all(...inputs).map(values), { rel: 1e-6, abs: 1e-7 });
+  assertNoLeak(() => tf.tidy(() => all(...inputs)));
+});
+
 test("compiled or not, the fused ops give the same, each time, and leave nothing", fused, () => {
   const x = draw([4, 8, 8, 24]) as tf.Tensor4D;
   const parameters = [draw([24]), draw([24])];
@@ -430,5 +504,18 @@ test("shapes that do not fit name themselves", () => {
   assert.throws(() => attention(tf.zeros([2, 4, 10])), /attention: qkv has shape \[2,4,10\]/);
   assert.throws(() => upsample(tf.zeros([2, 4]) as never), /upsample: x has shape \[2,4\]/);
   assert.throws(() => dense(x, tf.zeros([10, 2]), c), /dense: bias has shape \[10\], expected \[2\]/);
+  assert.throws(() => denseChain(tf.zeros([2, 3]), []), /denseChain: got no layers/);
+  const affine = (inputs: number, outputs: number, biases = outputs) => ({
+    weight: tf.zeros([inputs, outputs]),
+    bias: tf.zeros([biases]),
+  });
+  assert.throws(
+    () => denseChain(tf.zeros([2, 3]), [affine(3, 4), affine(5, 4)]),
+    /denseChain: weight 1 has shape \[5,4\], expected \[4, O\]/,
+  );
+  assert.throws(
+    () => denseChain(tf.zeros([2, 3]), [affine(3, 4, 5)]),
+    /bias 0 has shape \[5\], expected \[4\]/,
+  );
   assert.throws(() => dense(x, tf.zeros([9, 2])), /dense: x has shape \[2,4,4,10\] and w \[9,2\]/);
 });

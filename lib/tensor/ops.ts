@@ -1,8 +1,8 @@
 /**
  * @file What a U-Net spends its time on besides convolutions, each with its gradient in closed form: swish, biases,
- * dense layers, GroupNorm, attention, nearest up-sampling.
+ * dense layers and chains of them, GroupNorm, attention, nearest up-sampling.
  *
- * On the CPU's native engine swish and the last three are fused TensorFlow ops of our own (native/ops.cc); elsewhere plain
+ * On the CPU's native engine swish and the last four are fused TensorFlow ops of our own (native/ops.cc); elsewhere plain
  * tensor ops, which are also what the fused ones are checked against. Images are [N, H, W, C].
  */
 import * as tf from "@tensorflow/tfjs";
@@ -111,6 +111,60 @@ export function dense(
   });
 }
 
+// ---- chains of dense layers ----
+
+/** A dense layer's weight [I, O] and bias [O]. */
+export interface Affine {
+  weight: tf.Tensor;
+  bias: tf.Tensor;
+}
+
+const plainChain = (x: tf.Tensor, layers: readonly Affine[]): tf.Tensor =>
+  layers.reduce((h, { weight, bias }, i) => dense(h, weight, bias, { swish: i < layers.length - 1 }), x);
+
+const fusedChainOp = withGradient((save, x: tf.Tensor, ...parameters: tf.Tensor[]) => {
+  const numLayers = parameters.length / 2;
+  const attrs = { layers: { int: numLayers } };
+  const [y, kept] = rawOp("LowerBoundDenseChainKeep", attrs, [x, ...parameters], 2);
+  save([x, kept, ...parameters.slice(0, numLayers)]);
+  const gradFunc: Gradients<tf.Tensor[]> = (dy, saved) =>
+    rawOp("LowerBoundDenseChainGrad", attrs, [dy, ...saved], 1 + parameters.length);
+  return { value: y, gradFunc };
+});
+
+/** Weights above this size do not stay in the cache, and TensorFlow's own product, which blocks them, is faster. */
+const LARGEST_FUSED = 2 ** 18;
+
+/** What each swish is taken of is kept where a gradient may be asked for. */
+function fusedChain(x: tf.Tensor, layers: readonly Affine[]): tf.Tensor {
+  if (layers.some(({ weight }) => weight.size > LARGEST_FUSED)) return plainChain(x, layers);
+  const parameters = [...layers.map(({ weight }) => weight), ...layers.map(({ bias }) => bias)];
+  if (tf.engine().isTapeOn()) return fusedChainOp(x, ...parameters);
+  return rawOp("LowerBoundDenseChain", { layers: { int: layers.length } }, [x, ...parameters])[0];
+}
+
+/**
+ * Dense layers one after another, swish after each but the last: x [rows, I] → [rows, O of the last layer]. Throws where
+ * there is none, and where the shapes do not fit.
+ */
+export function denseChain(x: tf.Tensor, layers: readonly Affine[]): tf.Tensor {
+  const refuse = (what: string): never => {
+    throw new Error(`denseChain: ${what}, for x of shape [${x.shape}].`);
+  };
+  if (layers.length === 0) refuse("got no layers, expected at least one");
+  if (x.rank !== 2) refuse("expected [rows, I]");
+  let inputs = x.shape[1];
+  layers.forEach(({ weight, bias }, i) => {
+    if (weight.rank !== 2 || weight.shape[0] !== inputs)
+      refuse(`weight ${i} has shape [${weight.shape}], expected [${inputs}, O]`);
+    const outputs = weight.shape[1] as number;
+    if (bias.rank !== 1 || bias.size !== outputs)
+      refuse(`bias ${i} has shape [${bias.shape}], expected [${outputs}]`);
+    inputs = outputs;
+  });
+  return tf.tidy(() => forms().denseChain(x, layers));
+}
+
 // ---- GroupNorm ----
 
 /** Mean over each image's groups, [N, 1, G, 1], of [N, P, G, S]. */
@@ -210,6 +264,7 @@ const fusedUpsampleOp = withGradient((_save, x: tf.Tensor) => ({
 
 interface Forms {
   swish(x: tf.Tensor): tf.Tensor;
+  denseChain(x: tf.Tensor, layers: readonly Affine[]): tf.Tensor;
   groupNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, options: GroupNormOptions): tf.Tensor;
   attention(qkv: tf.Tensor3D): tf.Tensor3D;
   upsample(x: tf.Tensor4D): tf.Tensor4D;
@@ -218,6 +273,7 @@ interface Forms {
 /** The forms from plain tensor ops, for any backend. */
 export const plainForms: Forms = {
   swish: plainSwishOp,
+  denseChain: plainChain,
   groupNorm: plainGroupNorm,
   attention: plainAttention,
   upsample: (x) => plainUpsampleOp(x) as tf.Tensor4D,
@@ -225,6 +281,7 @@ export const plainForms: Forms = {
 
 const fusedForms: Forms = {
   swish: fusedSwishOp,
+  denseChain: fusedChain,
   groupNorm: fusedGroupNorm,
   attention: (qkv) => fusedAttentionOp(qkv) as tf.Tensor3D,
   upsample: (x) => fusedUpsampleOp(x) as tf.Tensor4D,

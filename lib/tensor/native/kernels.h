@@ -12,6 +12,13 @@ struct NormShape {
   bool swish;
 };
 
+// A chain of dense layers with swish between them: sizes[0] numbers go in, sizes[layers] come out.
+struct ChainShape {
+  int layers;
+  const int* sizes;
+  int largest;  // of the sizes
+};
+
 struct Kernels {
   void (*group_norm)(const NormShape& shape, const float* x, const float* shift, const float* gamma,
                      const float* beta, float* y, float* mean, float* rstd, float* scratch);
@@ -20,12 +27,20 @@ struct Kernels {
                           float* dshift, float* dgamma, float* dbeta, float* scratch);
   void (*attention)(int n, int d, const float* qkv, float* out, float* scratch);
   void (*attention_grad)(int n, int d, const float* dout, const float* qkv, float* dqkv, float* scratch);
+  void (*dense_chain)(const ChainShape& shape, int rows, const float* x, const float* const* weights,
+                      const float* const* biases, float* const* kept, float* y, float* scratch);
+  void (*dense_chain_grad)(const ChainShape& shape, int rows, const float* dy, const float* x,
+                           const float* const* transposed, const float* const* kept, float* dx, float* const* dweights,
+                           float* const* dbiases, float* scratch);
+  void (*transpose)(int n, int d, const float* from, size_t row, float* to);
+  void (*add)(size_t size, const float* x, float* sum);
   void (*swish)(size_t size, const float* x, float* y);
   void (*swish_grad)(size_t size, const float* dy, const float* x, float* dx);
 };
 
 // Floats that the kernels want as scratch memory.
 inline size_t GroupNormScratch(int channels) { return 6 * static_cast<size_t>(channels); }
+inline size_t ChainScratch(const ChainShape& shape, int rows) { return 3 * static_cast<size_t>(rows) * shape.largest; }
 inline size_t AttentionScratch(int n, int d) { return 2 * static_cast<size_t>(n) * (d + 64); }
 
 const Kernels& BestKernels();

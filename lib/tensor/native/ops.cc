@@ -5,13 +5,17 @@
 //   LowerBoundGroupNormGrad  (dy, x, shift, gamma, beta, mean, rstd) -> (dx, dshift, dgamma, dbeta)
 //   LowerBoundAttention      (qkv) -> out
 //   LowerBoundAttentionGrad  (dout, qkv) -> dqkv
+//   LowerBoundDenseChain     (x, weights, biases) -> y
+//   LowerBoundDenseChainKeep (x, weights, biases) -> (y, kept)
+//   LowerBoundDenseChainGrad (dy, x, kept, weights) -> (dx, dweights, dbiases)
 //   LowerBoundSwish          (x) -> y
 //   LowerBoundSwishGrad      (dy, x) -> dx
 //   LowerBoundUpsample       (x) -> y
 //   LowerBoundUpsampleGrad   (dy) -> dx
 //
 // x, y [N, ..., C]; shift [N, C], added to x, or [0]; gamma, beta [C]; mean, rstd [N, C], equal within a group;
-// qkv [N, n, 3 d]; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
+// qkv [N, n, 3 d]; of a chain of dense layers x [rows, inputs], weights and biases a list of each, [inputs, outputs] and
+// [outputs], and kept what each swish between them is taken of, one after another; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
 #include "tensorflow/c/ops.h"
 
 #include <cstdint>
@@ -66,6 +70,14 @@ class Tensor {
   TF_Tensor* tensor_ = nullptr;
 };
 
+typedef std::vector<Tensor> Tensors;
+
+std::vector<const float*> DataOf(Tensors& tensors) {
+  std::vector<const float*> data;
+  for (Tensor& tensor : tensors) data.push_back(tensor.data());
+  return data;
+}
+
 // One run of a kernel: collects its inputs and outputs until something fails.
 class Run {
  public:
@@ -78,6 +90,13 @@ class Run {
     }
     return true;
   }
+  // As many as `tensors` has, from input `first` on.
+  bool InputList(int first, Tensors& tensors) {
+    for (Tensor& tensor : tensors)
+      if (!Inputs(first++, {&tensor})) return false;
+    return true;
+  }
+  int num_inputs() const { return TF_NumInputs(context_); }
   bool Output(int i, const Shape& shape, Tensor* tensor) {
     size_t bytes = sizeof(float);
     for (int64_t d : shape) bytes *= d;
@@ -275,6 +294,155 @@ void ComputeSwishGrad(void*, TF_OpKernelContext* context) {
   });
 }
 
+// ---- a chain of dense layers ----
+
+// The layers' sizes, checked, and where each hidden layer begins in `kept`, per row.
+class Chain {
+ public:
+  bool Read(Run& run, const Tensor& x, const Tensors& weights) {
+    if (!run.Require(x.rank() == 2, "DenseChain: x must be [rows, inputs]")) return false;
+    sizes_.push_back(static_cast<int>(x.dim(1)));
+    for (size_t l = 0; l < weights.size(); l++) {
+      const Tensor& w = weights[l];
+      if (!run.Require(w.rank() == 2 && w.dim(0) == sizes_.back(), "DenseChain: weights must be [inputs, outputs], each taking what the one before gives"))
+        return false;
+      sizes_.push_back(static_cast<int>(w.dim(1)));
+    }
+    for (int size : sizes_) largest_ = size > largest_ ? size : largest_;
+    return true;
+  }
+  int layers() const { return static_cast<int>(sizes_.size()) - 1; }
+  int inputs(int layer) const { return sizes_[layer]; }
+  int outputs(int layer) const { return sizes_[layer + 1]; }
+  ChainShape shape() const { return {layers(), sizes_.data(), largest_}; }
+  int64_t hidden() const {
+    int64_t sum = 0;
+    for (int l = 0; l + 1 < layers(); l++) sum += outputs(l);
+    return sum;
+  }
+  // Where `first` row of each hidden layer is kept.
+  std::vector<float*> KeptAt(float* kept, int64_t rows, int64_t first) const {
+    std::vector<float*> at;
+    for (int l = 0; l + 1 < layers(); l++) {
+      at.push_back(kept + first * outputs(l));
+      kept += rows * outputs(l);
+    }
+    return at;
+  }
+
+ private:
+  std::vector<int> sizes_;
+  int largest_ = 0;
+};
+
+// Rows that one task takes through all layers: few enough for the cache, enough to be worth handing over.
+constexpr int64_t kRowsOfATask = 128;
+
+int64_t PartsOf(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+template <class Task>
+void ForEachPart(int64_t count, int64_t size, Task task) {
+  ForEachImage(PartsOf(count, size), [&](int i) {
+    const int64_t first = i * size;
+    task(i, first, count - first < size ? count - first : size);
+  });
+}
+
+void ComputeChainTo(TF_OpKernelContext* context, bool keep) {
+  Run run(context);
+  const int layers = (run.num_inputs() - 1) / 2;
+  Tensor x, y, kept;
+  Tensors weights(layers), biases(layers);
+  Chain chain;
+  if (!run.Inputs(0, {&x}) || !run.InputList(1, weights) || !run.InputList(1 + layers, biases)) return;
+  if (!chain.Read(run, x, weights)) return;
+  for (int l = 0; l < layers; l++)
+    if (!run.Require(biases[l].size() == chain.outputs(l), "DenseChain: biases must be [outputs]")) return;
+  const int64_t rows = x.dim(0), outputs = chain.outputs(layers - 1);
+  if (!run.Output(0, {rows, outputs}, &y) || (keep && !run.Output(1, {rows * chain.hidden()}, &kept))) return;
+  const std::vector<const float*> w = DataOf(weights), b = DataOf(biases);
+  const ChainShape shape = chain.shape();
+  ForEachPart(rows, kRowsOfATask, [&](int, int64_t first, int64_t count) {
+    const std::vector<float*> keep_at = keep ? chain.KeptAt(kept.data(), rows, first) : std::vector<float*>();
+    BestKernels().dense_chain(shape, static_cast<int>(count), x.data() + first * chain.inputs(0), w.data(), b.data(),
+                              keep ? keep_at.data() : nullptr, y.data() + first * outputs,
+                              Scratch(ChainScratch(shape, static_cast<int>(count))));
+  });
+}
+
+void ComputeChain(void*, TF_OpKernelContext* context) { ComputeChainTo(context, false); }
+void ComputeChainKeep(void*, TF_OpKernelContext* context) { ComputeChainTo(context, true); }
+
+// The weights' and biases' gradients of one part of the rows, in one piece of memory.
+struct ChainGradients {
+  std::vector<float*> weights, biases;
+  ChainGradients(const Chain& chain, float* at) {
+    for (int l = 0; l < chain.layers(); l++) {
+      weights.push_back(at);
+      at += static_cast<int64_t>(chain.inputs(l)) * chain.outputs(l);
+    }
+    for (int l = 0; l < chain.layers(); l++) {
+      biases.push_back(at);
+      at += chain.outputs(l);
+    }
+  }
+  static int64_t Size(const Chain& chain) {
+    int64_t size = 0;
+    for (int l = 0; l < chain.layers(); l++) size += (chain.inputs(l) + int64_t{1}) * chain.outputs(l);
+    return size;
+  }
+};
+
+// The sum over `count` parts, each `size` long, in their order whichever thread was first: the same each time.
+void SumParts(float* parts, int64_t count, int64_t size) {
+  constexpr int64_t kAtATime = 1 << 15;
+  ForEachPart(size, kAtATime, [&](int, int64_t first, int64_t length) {
+    for (int64_t part = 1; part < count; part++)
+      BestKernels().add(length, parts + part * size + first, parts + first);
+  });
+}
+
+void ComputeChainGrad(void*, TF_OpKernelContext* context) {
+  Run run(context);
+  const int layers = run.num_inputs() - 3;
+  Tensor dy, x, kept, dx;
+  Tensors weights(layers), dweights(layers), dbiases(layers);
+  Chain chain;
+  if (!run.Inputs(0, {&dy, &x, &kept}) || !run.InputList(3, weights) || !chain.Read(run, x, weights)) return;
+  const int64_t rows = x.dim(0), outputs = chain.outputs(layers - 1);
+  if (!run.Require(dy.size() == rows * outputs && kept.size() == rows * chain.hidden(),
+                   "DenseChainGrad: dy must be [rows, outputs], and kept what the chain kept") ||
+      !run.Output(0, x.shape(), &dx))
+    return;
+  for (int l = 0; l < layers; l++)
+    if (!run.Output(1 + l, weights[l].shape(), &dweights[l]) ||
+        !run.Output(1 + layers + l, {chain.outputs(l)}, &dbiases[l]))
+      return;
+  // As many parts as there are tasks, up to a limit to the memory that they take.
+  constexpr int64_t kMostParts = 16;
+  const int64_t share = PartsOf(rows, kMostParts), part_rows = share > kRowsOfATask ? share : kRowsOfATask;
+  const int64_t count = PartsOf(rows, part_rows), size = ChainGradients::Size(chain);
+  std::vector<float> parts(size * (count > 0 ? count : 1)), transposed(size);
+  const ChainGradients to_transpose(chain, transposed.data()), sum(chain, parts.data());
+  for (int l = 0; l < layers; l++)
+    BestKernels().transpose(chain.inputs(l), chain.outputs(l), weights[l].data(), chain.outputs(l),
+                            to_transpose.weights[l]);
+  const ChainShape shape = chain.shape();
+  ForEachPart(rows, part_rows, [&](int i, int64_t first, int64_t length) {
+    const ChainGradients part(chain, parts.data() + i * size);
+    const std::vector<float*> kept_at = chain.KeptAt(kept.data(), rows, first);
+    BestKernels().dense_chain_grad(shape, static_cast<int>(length), dy.data() + first * outputs,
+                                   x.data() + first * chain.inputs(0), to_transpose.weights.data(), kept_at.data(),
+                                   dx.data() + first * chain.inputs(0), part.weights.data(), part.biases.data(),
+                                   Scratch(ChainScratch(shape, static_cast<int>(length))));
+  });
+  SumParts(parts.data(), count, size);
+  for (int l = 0; l < layers; l++) {
+    memcpy(dweights[l].data(), sum.weights[l], dweights[l].size() * sizeof(float));
+    memcpy(dbiases[l].data(), sum.biases[l], dbiases[l].size() * sizeof(float));
+  }
+}
+
 // ---- nearest up-sampling by 2 ----
 
 void ComputeUpsample(void*, TF_OpKernelContext* context) {
@@ -391,6 +559,51 @@ void NormGradShapes(Inference* inference, TF_Status* status) {
   for (int output = 0; output < 4; output++) SameShape(inference, output + 1, output, status);
 }
 
+// [rows] of x and [outputs] of the last bias; inputs are flat, so that the last is the last of all.
+void ChainShapes(Inference* inference, TF_Status* status) {
+  Handle x, bias, rows, y;
+  const int64_t inputs = TF_ShapeInferenceContextNumInputs(inference);
+  TF_ShapeInferenceContextGetInput(inference, 0, x, status);
+  if (Fine(status)) TF_ShapeInferenceContextGetInput(inference, static_cast<int>(inputs - 1), bias, status);
+  if (Fine(status)) TF_ShapeInferenceContextSubshape(inference, x, 0, 1, rows, status);
+  if (Fine(status)) TF_ShapeInferenceContextConcatenateShapes(inference, rows, bias, y, status);
+  if (Fine(status)) TF_ShapeInferenceContextSetOutput(inference, 0, y, status);
+}
+
+void ChainKeepShapes(Inference* inference, TF_Status* status) {
+  ChainShapes(inference, status);
+  const int64_t layers = (TF_ShapeInferenceContextNumInputs(inference) - 1) / 2;
+  Handle x;
+  if (Fine(status)) TF_ShapeInferenceContextGetInput(inference, 0, x, status);
+  int64_t size = Fine(status) && TF_ShapeInferenceContextRankKnown(inference, x) ? DimOf(inference, x, 0) : -1;
+  int64_t hidden = 0;
+  for (int64_t l = 1; l < layers && hidden >= 0; l++) {
+    Handle bias;
+    if (Fine(status)) TF_ShapeInferenceContextGetInput(inference, static_cast<int>(layers + l), bias, status);
+    const bool known = Fine(status) && TF_ShapeInferenceContextRankKnown(inference, bias);
+    const int64_t outputs = known ? DimOf(inference, bias, 0) : -1;
+    hidden = outputs < 0 ? -1 : hidden + outputs;
+  }
+  if (!Fine(status)) return;
+  TF_ShapeHandle* kept = size < 0 || hidden < 0
+                             ? TF_NewShapeHandle()
+                             : TF_ShapeInferenceContextVectorFromSize(inference, static_cast<size_t>(size * hidden));
+  TF_ShapeInferenceContextSetOutput(inference, 1, kept, status);
+  TF_DeleteShapeHandle(kept);
+}
+
+void ChainGradShapes(Inference* inference, TF_Status* status) {
+  SameShape(inference, 1, 0, status);
+  const int64_t layers = TF_ShapeInferenceContextNumInputs(inference) - 3;
+  for (int l = 0; l < layers && Fine(status); l++) {
+    SameShape(inference, 3 + l, 1 + l, status);
+    Handle weight, bias;
+    if (Fine(status)) TF_ShapeInferenceContextGetInput(inference, 3 + l, weight, status);
+    if (Fine(status)) TF_ShapeInferenceContextSubshape(inference, weight, 1, 2, bias, status);
+    if (Fine(status)) TF_ShapeInferenceContextSetOutput(inference, static_cast<int>(1 + layers + l), bias, status);
+  }
+}
+
 void SwishShape(Inference* inference, TF_Status* status) { SameShape(inference, 0, 0, status); }
 void AttentionShape(Inference* inference, TF_Status* status) { ScaledShape(inference, {1, 1, 1. / 3}, status); }
 void AttentionGradShape(Inference* inference, TF_Status* status) { SameShape(inference, 1, 0, status); }
@@ -436,6 +649,15 @@ const bool registered = [] {
   Register({"LowerBoundAttention", {"qkv: float"}, {"out: float"}, {}, AttentionShape, nullptr, ComputeAttention, nullptr});
   Register({"LowerBoundAttentionGrad", {"dout: float", "qkv: float"}, {"dqkv: float"}, {}, AttentionGradShape, nullptr,
             ComputeAttentionGrad, nullptr});
+  const char *weights = "weights: layers * float", *biases = "biases: layers * float", *layers = "layers: int >= 1";
+  Register({"LowerBoundDenseChain", {"x: float", weights, biases}, {"y: float"}, {layers}, ChainShapes, nullptr,
+            ComputeChain, nullptr});
+  Register({"LowerBoundDenseChainKeep", {"x: float", weights, biases}, {"y: float", "kept: float"}, {layers},
+            ChainKeepShapes, nullptr, ComputeChainKeep, nullptr});
+  Register({"LowerBoundDenseChainGrad",
+            {"dy: float", "x: float", "kept: float", weights},
+            {"dx: float", "dweights: layers * float", "dbiases: layers * float"},
+            {layers}, ChainGradShapes, nullptr, ComputeChainGrad, nullptr});
   Register({"LowerBoundSwish", {"x: float"}, {"y: float"}, {}, SwishShape, nullptr, ComputeSwish, nullptr});
   Register({"LowerBoundSwishGrad", {"dy: float", "x: float"}, {"dx: float"}, {}, SwishShape, nullptr,
             ComputeSwishGrad, nullptr});
