@@ -7,6 +7,7 @@ export {
   FILTER_SIZE,
 } from "./classifier";
 export { type Guidance, guided } from "./guidance";
+export { INCEPTION_FEATURES, type Inception, inception, inceptionTensors } from "./inception";
 export {
   attention,
   conv3,
@@ -21,7 +22,7 @@ export {
   residualBlock,
   timeEmbedding,
 } from "./layers";
-export type { MlpOptions } from "./mlp";
+export { ACTIVATIONS, type MlpLayer, type MlpOptions, mlpLayers } from "./mlp";
 export {
   type Apply,
   type Conditions,
@@ -36,4 +37,5 @@ export {
 export { checkKeys } from "./options";
 export { countParameters, glorotUniform, type Parameters, trainableParameters } from "./parameters";
 export { depthToSpace, spaceToDepth } from "./patches";
+export { spectrallyNormalized, spectralNorm } from "./spectral";
 export type { UnetOptions } from "./unet";

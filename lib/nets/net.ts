@@ -1,6 +1,6 @@
 /** @file What a net is to the rest of the library, and nets by configuration. */
 import { type Rng, tf } from "../tensor";
-import { buildMlp, MLP_OPTIONS, type MlpOptions } from "./mlp";
+import { buildMlp, limiter, MLP_OPTIONS, type MlpOptions } from "./mlp";
 import { checkKeys } from "./options";
 import { countParameters, type Parameters, trainableParameters } from "./parameters";
 import { buildUnet, UNET_OPTIONS, type UnetOptions } from "./unet";
@@ -22,6 +22,8 @@ export interface Net {
   readonly apply: Apply;
   /** Classes that it can be told; default 0, a net that knows of none. */
   readonly classes?: number;
+  /** Brings weights that have a limit back within it: for after each training step, inside what is compiled. Absent where none has. */
+  readonly constrain?: () => void;
   /** Disposes the weights. */
   dispose(): void;
 }
@@ -58,10 +60,13 @@ export function createNet(config: NetConfig, seed = 0): Net {
   const { variables } = parameters;
   try {
     const apply = build(parameters, config);
+    const constrain = config.kind === "mlp" ? limiter(config, variables) : undefined;
+    constrain?.();
     return {
       variables,
       apply: (xt, t, conditions) => tf.tidy(() => apply(xt, t, conditions)),
       classes: config.kind === "unet" ? (config.classes ?? 0) : 0,
+      constrain,
       dispose: () => tf.dispose(variables),
     };
   } catch (error) {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { compile, rng, tf } from "../tensor";
+import { adam, compile, rng, tf } from "../tensor";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../testing";
 import {
+  ACTIVATIONS,
   attention,
   conv3,
   createNet,
@@ -12,12 +13,16 @@ import {
   embedding,
   groupsOf,
   guided,
+  type MlpOptions,
   mlp,
+  mlpLayers,
   type NetConfig,
   norm,
   parameterCount,
   residualBlock,
   spaceToDepth,
+  spectrallyNormalized,
+  spectralNorm,
   timeEmbedding,
   trainableParameters,
   unet,
@@ -120,10 +125,11 @@ const tinyUnet: NetConfig = {
 
 for (const config of [
   { kind: "mlp", hidden: 8, depth: 2, timeDim: 4 } as NetConfig,
+  { kind: "mlp", hidden: 8, depth: 2, timeFactors: 500, activation: "softplus" } as NetConfig,
   tinyUnet,
   { ...tinyUnet, patch: 2, attention: [2] } as NetConfig,
 ])
-  test(`a small ${config.kind}${"patch" in config ? " on patches" : ""}: gradients, shape, zero at first, no leak`, () => {
+  test(`a small ${config.kind}${"patch" in config ? " on patches" : ""}${"timeFactors" in config ? " with factors of t" : ""}: gradients, shape, zero at first, no leak`, () => {
     const net = createNet(config, 2);
     const x = config.kind === "mlp" ? input(3, 2) : input(3, 8, 8, 3);
     const t = steps(1, 7, 500);
@@ -181,6 +187,18 @@ test("the first weights follow from the seed, and have Glorot's variance", () =>
   assertClose(variance, 2 / 256, { rel: 5 * Math.sqrt(0.8 / 128 ** 2) }); // kurtosis 1.8 of the uniform
 });
 
+test("first weights by fan-in are PyTorch's: uniform within 1/√inputs, biases and the last layer too", () => {
+  const net = mlp({ initial: "fanIn", timeFactors: 10, seed: 1 });
+  for (const [name, inputs] of Object.entries({ "hidden.0": 2, "hidden.1": 128, out: 128 })) {
+    const all = ["weight", "bias"].flatMap((kind) => values(net.variables[`${name}.${kind}`]));
+    const limit = 1 / Math.sqrt(inputs);
+    assert.ok(all.every((value) => Math.abs(value) <= limit));
+    const variance = all.reduce((sum, value) => sum + value ** 2, 0) / all.length;
+    assertClose(variance, limit ** 2 / 3, { rel: 5 * Math.sqrt(0.8 / all.length) });
+  }
+  net.dispose();
+});
+
 test("an MLP with an input gain is the one without at so many times the point", () => {
   const [plain, gained] = [mlp({ seed: 1, hidden: 8 }), mlp({ seed: 1, hidden: 8, inputGain: 4 })];
   for (const net of [plain, gained]) net.variables["out.weight"].assign(tf.ones([8, 2]));
@@ -191,7 +209,179 @@ test("an MLP with an input gain is the one without at so many times the point", 
   for (const net of [plain, gained]) net.dispose();
 });
 
+/** The largest singular value of a matrix by many steps of power iteration in float64. */
+function largestSingularValue(weight: tf.Tensor2D): number {
+  const rows = weight.arraySync();
+  let v = rows[0].map((_, j) => Math.sin(j + 1));
+  let norm = 0;
+  for (let i = 0; i < 5000; i++) {
+    const u = rows.map((row) => row.reduce((sum, w, j) => sum + w * v[j], 0));
+    const next = v.map((_, j) => rows.reduce((sum, row, k) => sum + row[j] * u[k], 0));
+    norm = Math.hypot(...next);
+    v = next.map((value) => value / norm);
+  }
+  return Math.sqrt(norm);
+}
+
+test("the spectral norm is the largest singular value, to a hundredth and from below", () => {
+  const exact = tf.tensor2d([
+    [3, 0, 0],
+    [0, 0, -5],
+  ]);
+  for (const matrix of [exact, exact.transpose<tf.Tensor2D>()])
+    assertClose(values(spectralNorm(matrix))[0], 5, { rel: 1e-5 });
+  for (const [seed, rows, columns] of [
+    [1, 64, 64],
+    [2, 2, 64],
+    [3, 34, 128],
+  ]) {
+    const matrix = rng(seed).normal([rows, columns]) as tf.Tensor2D;
+    const [got, want] = [values(spectralNorm(matrix))[0], largestSingularValue(matrix)];
+    assert.ok(got <= want * (1 + 1e-5) && got >= 0.99 * want, `${rows} × ${columns}: ${got} of ${want}`);
+  }
+  assert.deepEqual(values(spectrallyNormalized(tf.zeros([2, 3]))), [0, 0, 0, 0, 0, 0]);
+});
+
+test("the slope of the spectral norm is u vᵀ, eager and compiled", () => {
+  const matrix = tf.variable(rng(5).normal([6, 4])) as tf.Variable<tf.Rank.R2>;
+  const slope = (x: tf.Tensor) => tf.grad((w) => spectralNorm(w as tf.Tensor2D))(x);
+  const direction = rng(6).normal([6, 4]);
+  const along = values(tf.sum(slope(matrix).mul(direction)))[0];
+  const at = (h: number) => largestSingularValue(matrix.add<tf.Tensor2D>(direction.mul(h)));
+  assertClose(along, (at(1e-3) - at(-1e-3)) / 2e-3, { rel: 1e-2 });
+  assertAllClose(values(compile(slope)(matrix)), values(slope(matrix)), { abs: 1e-6 });
+  assertNoLeak(() => slope(matrix));
+});
+
+/** Points and steps to look at a net with. */
+const seenBy = (net: ReturnType<typeof mlp>) =>
+  values(net.apply(rng(8).normal([5, 2]), steps(1, 2, 3, 4, 4)));
+
+test("a normalized MLP does not change with the length of its matrices, and none is longer than 1", () => {
+  const options: MlpOptions = { hidden: 16, depth: 2, timeDim: 4, spectralNorm: true };
+  const net = mlp({ ...options, seed: 3 });
+  const before = seenBy(net);
+  assert.ok(
+    before.some((value) => Math.abs(value) > 1e-3),
+    "the last layer does not begin at zero",
+  );
+  for (const [name, variable] of Object.entries(net.variables))
+    if (name.endsWith("weight")) variable.assign(variable.mul(7));
+  assertAllClose(seenBy(net), before, { rel: 1e-4, abs: 1e-6 });
+  mlpLayers(options, net.variables).forEach(({ weight }, i) => {
+    const norm = largestSingularValue(weight);
+    assert.ok(norm < 1.01, `layer ${i}: ${norm}`);
+    assert.deepEqual(
+      weight.shape,
+      [
+        [2, 16],
+        [16, 16],
+        [16, 2],
+      ][i],
+    );
+  });
+  const { grads } = tf.variableGrads(() =>
+    net
+      .apply(rng(1).normal([16, 2]), tf.ones([16], "int32"))
+      .square()
+      .sum(),
+  );
+  for (const [name, variable] of Object.entries(net.variables)) {
+    if (!name.endsWith("weight")) continue;
+    const grad = grads[variable.name];
+    const along = Math.abs(values(grad.mul(variable).sum())[0]);
+    const size = values(grad.norm())[0] * values(variable.norm())[0];
+    assert.ok(along < 1e-3 * size, `${name}: ${along} of ${size} along the weight itself`);
+  }
+  net.dispose();
+});
+
+test("factors of t: an MLP with all of them 1 does not know the time, and each multiplies its own step", () => {
+  const net = mlp({ hidden: 8, depth: 2, timeFactors: 3, activation: "relu", seed: 2 });
+  perturbed(net.variables);
+  const x = rng(4).normal([1, 2]);
+  const at = (t: number) => values(net.apply(x, steps(t)));
+  assert.notDeepEqual(at(1), at(2));
+  const factor = net.variables["hidden.0.factor"];
+  factor.assign(tf.ones([3, 8]));
+  net.variables["hidden.1.factor"].assign(tf.ones([3, 8]));
+  assertAllClose(at(1), at(3));
+  const still = at(1);
+  factor.assign(tf.concat([tf.ones([1, 8]), tf.fill([1, 8], 2), tf.ones([1, 8])]));
+  assert.deepEqual(at(1), still);
+  assert.notDeepEqual(at(2), still);
+  net.dispose();
+});
+
+test("weights that have a limit keep it from the start and through a compiled step; the others are free", () => {
+  const net = mlp({ hidden: 8, depth: 2, timeFactors: 2, weightLimit: 0.1, factorLimit: 0.5, seed: 1 });
+  const largest = (name: string) => values(net.variables[name].abs().max())[0];
+  const assertHeld = () => {
+    for (const name of Object.keys(net.variables)) {
+      const limit = name.endsWith("weight") ? 0.1 : name.endsWith("factor") ? 0.5 : Number.POSITIVE_INFINITY;
+      assert.ok(largest(name) <= Math.fround(limit), `${name}: ${largest(name)}`);
+    }
+  };
+  assertHeld();
+  const optimizer = adam(net.variables, { learningRate: 0.05 });
+  const [x, t] = [tf.ones([4, 2]), steps(1, 2, 1, 2)];
+  const step = compile((points: tf.Tensor) => {
+    const loss = optimizer.minimize(() => net.apply(points, t).sub(3).square().mean() as tf.Scalar);
+    net.constrain?.();
+    return loss;
+  });
+  const losses = Array.from({ length: 40 }, () => tf.tidy(() => step(x).dataSync()[0]));
+  assert.ok(losses[39] < 0.9 * losses[0]);
+  assertHeld();
+  tf.tidy(() => assertClose(largest("hidden.1.weight"), 0.1, { rel: 1e-6 }));
+  assertNoLeak(() => {
+    net.constrain?.();
+    return [];
+  });
+  optimizer.dispose();
+  net.dispose();
+  tf.dispose([x, t]);
+  const free = mlp({ hidden: 4 });
+  assert.equal(free.constrain, undefined);
+  free.dispose();
+});
+
+test("an MLP's configuration is plain data, with its constraints: it counts and builds the same net again", () => {
+  const config: NetConfig = {
+    ...{ kind: "mlp", hidden: 8, depth: 2, timeFactors: 5, activation: "relu" },
+    ...{ spectralNorm: true, weightLimit: 0.3, factorLimit: 1 },
+  };
+  const again = JSON.parse(JSON.stringify(config)) as NetConfig;
+  const nets = [config, again].map((one) => createNet(one, 6));
+  assert.deepEqual(seenBy(nets[0]), seenBy(nets[1]));
+  assert.equal(
+    Object.values(nets[0].variables).reduce((sum, { size }) => sum + size, 0),
+    parameterCount(again),
+  );
+  for (const net of nets) net.dispose();
+});
+
+test("the slopes of the activations are their largest", () => {
+  const x = tf.linspace(-10, 10, 20_001);
+  for (const [name, { apply, slope }] of Object.entries(ACTIVATIONS)) {
+    const largest = values(tf.grad(apply)(x).max())[0];
+    assert.ok(largest <= slope * (1 + 1e-6) && largest > slope - 1e-4, `${name}: ${largest}`);
+  }
+});
+
 test("impossible sizes and inputs are refused by name", () => {
+  assert.throws(() => mlp({ timeFactors: 0 }), /mlp: timeFactors is 0, expected a positive integer/);
+  assert.throws(() => mlp({ weightLimit: 0 }), /mlp: weightLimit is 0, expected a number above 0/);
+  assert.throws(() => mlp({ timeFactors: 2, factorLimit: -1 }), /mlp: factorLimit is -1, expected a number/);
+  assert.throws(
+    () => mlp({ initial: "zero" as "fanIn" }),
+    /mlp: unknown initial "zero", expected one of glorot, fanIn/,
+  );
+  assert.throws(() => mlp({ factorLimit: 1 }), /factorLimit is given without timeFactors/);
+  assert.throws(
+    () => mlp({ activation: "tanh" as "relu" }),
+    /mlp: unknown activation "tanh", expected one of swish, softplus, relu/,
+  );
   assert.throws(() => unet({ imageSize: 30 }), /unet: imageSize is 30, expected a multiple of 4/);
   assert.throws(() => unet({ channels: 0 }), /unet: channels is 0, expected a positive integer/);
   assert.throws(() => unet({ multipliers: [] }), /unet: imageSize is 32/);

@@ -7,16 +7,22 @@ export type Initializer = (shape: number[], source: ReturnType<typeof rng>) => t
 export const zeros: Initializer = (shape) => tf.zeros(shape);
 export const ones: Initializer = (shape) => tf.ones(shape);
 export const normal: Initializer = (shape, source) => source.normal(shape);
+export const uniform: Initializer = (shape, source) => source.uniform(shape);
+
+/** Uniform within ±limit. */
+export const within =
+  (limit: number): Initializer =>
+  (shape, source) =>
+    source
+      .uniform(shape)
+      .mul(2 * limit)
+      .sub(limit);
 
 /** Uniform of variance 1 / ((fanIn + fanOut) / 2), the last two axes being in and out (Glorot & Bengio 2010; Ho et al.'s default). */
 export const glorotUniform: Initializer = (shape, source) => {
   const receptive = shape.slice(0, -2).reduce((product, size) => product * size, 1);
   const fans = receptive * (shape[shape.length - 2] + shape[shape.length - 1]);
-  const limit = Math.sqrt(6 / fans);
-  return source
-    .uniform(shape)
-    .mul(2 * limit)
-    .sub(limit);
+  return within(Math.sqrt(6 / fans))(shape, source);
 };
 
 /** Where layers get their weights; names are paths such as "down.0.block.1.conv1.kernel". */

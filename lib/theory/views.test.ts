@@ -56,6 +56,7 @@ test("KL is the score difference added up over noise levels", () => {
   }
   assert.throws(() => klFromDifferences([1, 1], [0, 0]), /sigmas\[1\] is 1, expected levels above 0/);
   assert.throws(() => klFromDifferences([1, 2], [0]), /1 squares for 2 noise levels/);
+  assert.throws(() => klFromDifferences([1, 2], [0, Number.NaN]), /squares\[1\] is NaN/);
 });
 
 test("wrong shares of modes far apart: KL stays, W2 grows, the Fisher divergence without noise sees nothing", () => {
@@ -88,6 +89,7 @@ test("what a network's score is off by, weighed over t, is what its bound is abo
     assertClose(boundExcess(schedule, variance, scoreError), total - best, { rel: 1e-6 });
   }
   assert.throws(() => boundExcess(schedule, "beta", [0, 1]), /2 entries, expected 61/);
+  assert.throws(() => boundExcess(schedule, "beta", new Float64Array(61).fill(-1)), /-1 at t = 1/);
 });
 
 test("from samples: a shift is found with its KL, and the data's own samples leave only a floor", () => {

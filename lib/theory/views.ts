@@ -52,6 +52,11 @@ export function klFromDifferences(sigmas: ArrayLike<number>, squares: ArrayLike<
     throw new Error(
       `klFromDifferences: got ${squares.length} squares for ${sigmas.length} noise levels, expected as many.`,
     );
+  const bad = Array.from(squares).findIndex((square) => !(square >= 0));
+  if (bad >= 0)
+    throw new Error(
+      `klFromDifferences: squares[${bad}] is ${squares[bad]}, expected a mean square of at least 0.`,
+    );
   const last = sigmas.length - 1;
   let sum = squares[last] / 2; // ∫ (σ_K/σ)² d ln σ from σ_K on is ½
   for (let k = 1; k <= last; k++)
@@ -97,6 +102,11 @@ export function boundExcess(schedule: Schedule, variance: Variance, scoreError: 
   const weights = vlbWeights(schedule, "score", variance);
   if (scoreError.length !== weights.length)
     throw new Error(`boundExcess: scoreError has ${scoreError.length} entries, expected ${weights.length}.`);
+  const bad = Array.from(scoreError).findIndex((error, t) => t > 0 && !(error >= 0));
+  if (bad > 0)
+    throw new Error(
+      `boundExcess: scoreError is ${scoreError[bad]} at t = ${bad}, expected a mean square of at least 0.`,
+    );
   return weights.reduce((sum, weight, t) => sum + (t === 0 ? 0 : weight * scoreError[t]), 0);
 }
 

@@ -14,6 +14,8 @@ import { adam, compile, type Rng, rng, tf } from "../tensor";
 
 /** Where training data come from; a `Toy` and `imageBatches(…)` are such. */
 export interface DataSource {
+  /** Whether the draws are tensor operations alone, so that they may stand inside the compiled step; default false. */
+  readonly recordable?: boolean;
   /** `count` examples [count, …], which the trainer disposes. */
   sample(rng: Rng, count: number): tf.Tensor;
   /** The same with the class of each, int32 [count]; nets with classes need it. */
@@ -84,6 +86,9 @@ export type Resumable = Pick<Trainer, "done" | "tensors" | "restore">;
 /** What `run` runs. */
 export type Stepping = Pick<Trainer, "done" | "step" | "batchSize"> & Partial<Pick<Trainer, "lastTerms">>;
 
+/** Examples, and where the net has classes the class of each. */
+type Batch = { x0: tf.Tensor; labels?: tf.Tensor1D };
+
 /** A trainer at step 0. Throws on options out of range. The caller disposes it, and the net. */
 export function trainer(options: TrainerOptions): Trainer {
   const { net, schedule, data, seed = 0, batchSize = 256, labelDropout = 0.1 } = options;
@@ -112,24 +117,27 @@ export function trainer(options: TrainerOptions): Trainer {
     return { ...model, predict: (xt, t) => net.apply(xt, t, { labels: shown, draws: random }) };
   };
 
+  const batchOf = (source: Rng): Batch => {
+    if (classes === 0 || !data.sampleLabelled) return { x0: data.sample(source, batchSize) };
+    const { images: x0, labels } = data.sampleLabelled(source, batchSize);
+    return { x0, labels };
+  };
+
   /** Algorithm 1: the loss of one batch, and a step down its gradient. `draw` numbers the step. */
-  const update = compile(({ x0, draw, labels }: { x0: tf.Tensor; draw: tf.Scalar; labels?: tf.Tensor1D }) => {
+  const update = compile((draw: tf.Scalar, given: Batch | undefined) => {
+    const { x0, labels } = given ?? batchOf(rng(dataSeed(seed), draw));
     const random = rng(noiseSeed(seed), draw);
     if (decaySteps) optimizer.state.learningRate.assign(cosineRate(learningRate, draw, decaySteps));
-    return optimizer.minimize(() => {
+    const meanLoss = optimizer.minimize(() => {
       const { t, correction } = drawSteps(x0.shape[0], random);
       const eps = random.normal(x0.shape);
       const loss = weightedLoss(inTraining(labels, random), x0, t, eps, weights);
       terms.assign(tf.stack([t.toFloat(), loss]));
       return loss.mul(correction).mean().div(dimsOf(x0)) as tf.Scalar;
     });
+    net.constrain?.();
+    return meanLoss;
   });
-
-  const batchOf = (source: Rng): { x0: tf.Tensor; labels?: tf.Tensor1D } => {
-    if (classes === 0 || !data.sampleLabelled) return { x0: data.sample(source, batchSize) };
-    const { images: x0, labels } = data.sampleLabelled(source, batchSize);
-    return { x0, labels };
-  };
 
   let done = 0;
   const averages = optimizer.averages as Record<string, tf.Variable>;
@@ -148,7 +156,7 @@ export function trainer(options: TrainerOptions): Trainer {
     },
     async step() {
       const loss = tf.tidy(() =>
-        update({ ...batchOf(rng(dataSeed(seed), done)), draw: tf.scalar(done, "int32") }),
+        update(tf.scalar(done, "int32"), data.recordable ? undefined : batchOf(rng(dataSeed(seed), done))),
       );
       const [value] = await loss.data();
       loss.dispose();

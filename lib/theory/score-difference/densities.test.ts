@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ancestralPlan, ddimPlan, linearSchedule } from "../../diffusion";
-import { gaussian, kl1d, mixture } from "../../elbo";
+import { gaussian, kl1d, mixture, scoreOf } from "../../elbo";
 import { erf, rng, tf, toy, w2WithFloor } from "../../index";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../../testing";
+import { gaussianDynamics, marginalAt, vpSde } from "../wasserstein-bound";
 import { blurred, denoiser, diffusionMoves, ganDirections, gaussianFlow, scoreDifference } from "./densities";
 import { annealing, drawPrior, modeCoverage, type PriorName, particleFlow, runParticleFlow } from "./flow";
 import { kernelMean, scoreDifferenceStep } from "./samples";
@@ -26,6 +27,7 @@ test("the flow between Gaussians in closed form (F01), and dKL/dτ = −Fisher",
   });
   assert.throws(() => gaussianFlow(q, p, -1), /tau is -1/);
   assert.throws(() => gaussianFlow({ mean: 0, std: 0 }, p, 1), /sigma is 0/);
+  assert.throws(() => gaussianFlow({ mean: Number.NaN, std: 1 }, p, 1), /a mean is NaN/);
 });
 
 test("the flow is no Schrödinger bridge: at any finite time it is still away from the target", () => {
@@ -119,6 +121,35 @@ test("DDPM's and DDIM's steps, as they are sampled, are those steps in the coord
   }
 });
 
+test("the reverse SDE moves its law by the probability flow and half g² of the score difference", () => {
+  const sde = vpSde({ betaStart: 0.5, betaEnd: 2, T: 1.5 });
+  const [data, start] = [
+    { mean: 0.7, std: 0.6 },
+    { mean: -0.4, variance: 1.7 },
+  ];
+  const target = gaussian(data);
+  /** Mean and variance of q as they change in reversed time under that velocity, which is linear in x. */
+  const change = (t: number, [M, S]: number[]): number[] => {
+    const p = marginalAt(target, sde, t);
+    const delta = scoreDifference(p, gaussian({ mean: M, std: Math.sqrt(S) }));
+    const velocity = (x: number) =>
+      sde.driftRate(t) * x + (sde.g2(t) / 2) * scoreOf(p, x)[0] + (sde.g2(t) / 2) * delta(x)[0];
+    const slope = velocity(M + 0.5) - velocity(M - 0.5);
+    return [velocity(M), 2 * slope * S];
+  };
+  const h = sde.T / 1000;
+  let state = [start.mean, start.variance];
+  const moved = (by: number, rates: number[]) => state.map((value, i) => value + by * rates[i]);
+  for (let i = 0; i < 1000; i++) {
+    const t = sde.T - i * h;
+    const middle = change(t - h / 2, moved(h / 2, change(t, state)));
+    state = moved(h, middle);
+  }
+  const law = gaussianDynamics({ sde, ...data, start });
+  assertClose(state[0], law.mean, { rel: 1e-5 });
+  assertClose(state[1], law.variance, { rel: 1e-5 });
+});
+
 test("the noise-injected step is the exact gradient of KL(q_σ‖p_σ) of a cloud; the noiseless one is not", () => {
   const [sigma, cloud] = [0.6, [-0.4, 0.1, 1.3]];
   const p = gaussian({ mean: 0, std: 1 });
@@ -188,6 +219,13 @@ test("kernel means by blocks are those of all pairs, also far away and where blo
   const other = tf.zeros([3, 5]) as tf.Tensor2D;
   assert.throws(() => kernelMean(near, other, 1), /5 dimensions and y 2/);
   assert.throws(() => kernelMean(near, tf.zeros([0, 2]) as tf.Tensor2D, 1), /at least one point/);
+  const broken = tf.tidy(() => tf.concat([near, tf.fill([1, 2], Number.NaN)])) as tf.Tensor2D;
+  assert.throws(() => kernelMean(near, broken, 1), /kernelMean: samples holds a number that is not finite/);
+  assert.throws(
+    () => scoreDifferenceStep(broken, { target: points, source: far, sigma: 1 }),
+    /y holds a number that is not finite/,
+  );
+  broken.dispose();
   tf.dispose([points, far, near, other]);
 });
 
@@ -281,6 +319,8 @@ test("coverage counts modes, quality and evenness", () => {
   assert.equal(one.modes, 1);
   assertClose(one.klModes, Math.LN2);
   assert.throws(() => modeCoverage([0], { means: [], std: 1 }), /no modes/);
+  assert.throws(() => modeCoverage([], modes), /got 0 numbers, expected points of 2 each/);
+  assert.ok(Number.isNaN(modeCoverage([5, 5], modes).klModes), "no point near a mode: nothing is even");
 });
 
 const grid25 = toy("25gaussians");
@@ -351,6 +391,7 @@ test("a flow leaves no tensors, also when left early, and says what is wrong", a
   }
   assert.equal(tf.memory().numTensors, before);
   await assert.rejects(runParticleFlow({ start, target, sigmas: [0] }), /sigma is 0/);
+  await assert.rejects(runParticleFlow({ start, target, sigmas: [] }), /there are no noise levels/);
   await assert.rejects(runParticleFlow({ start, target, sigmas: [1], eta: 2 }), /eta is 2/);
   const broken = tf.fill([3, 2], Number.NaN) as tf.Tensor2D;
   await assert.rejects(runParticleFlow({ start: broken, target, sigmas: [1] }), /particle 0 is NaN/);

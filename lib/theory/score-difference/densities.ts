@@ -54,7 +54,10 @@ export interface FlowState {
 
 /** The flow dx/dτ = Δ(x) from q to p after a time τ, exactly: an Ornstein–Uhlenbeck law without its noise. Throws unless both stds are positive and τ ≥ 0. */
 export function gaussianFlow(q: Normal, p: Normal, tau: number): FlowState {
-  for (const { std } of [q, p]) checkSigma("gaussianFlow", std);
+  for (const { mean, std } of [q, p]) {
+    checkSigma("gaussianFlow", std);
+    if (!Number.isFinite(mean)) throw new Error(`gaussianFlow: a mean is ${mean}, expected a finite number.`);
+  }
   if (!(tau >= 0)) throw new Error(`gaussianFlow: tau is ${tau}, expected a time of at least 0.`);
   const target = p.std ** 2;
   const mean = p.mean + (q.mean - p.mean) * Math.exp(-tau / target);

@@ -75,6 +75,8 @@ export async function* particleFlow({
     throw new Error(`particleFlow: eta is ${eta}, expected more than 0 and less than 2.`);
   if (!(Number.isInteger(every) && every >= 1))
     throw new Error(`particleFlow: every is ${every}, expected a whole number of at least 1.`);
+  if (sigmas.length === 0)
+    throw new Error("particleFlow: there are no noise levels, expected one for each step.");
   checkSets("particleFlow", { start });
   let x = start.clone();
   try {
@@ -127,11 +129,11 @@ export interface ModeCoverage {
   of: number;
   /** The share of points within the radius of a mode. */
   nearMode: number;
-  /** KL(histogram over modes ‖ uniform) of the points near a mode, nats: 0 is even. ln of all modes for all in one. */
+  /** KL(histogram over modes ‖ uniform) of the points near a mode, nats: 0 is even, ln of all modes for all in one, NaN for none near one. */
   klModes: number;
 }
 
-/** Counts points [n, 2] (flat) by their nearest mode, if it is within `radius` standard deviations; default 3. Throws on no modes. */
+/** Counts points [n, 2] (flat) by their nearest mode, if it is within `radius` standard deviations; default 3. Throws on no modes, and on no points. */
 export function modeCoverage(
   particles: ArrayLike<number>,
   { means, std }: { means: readonly (readonly number[])[]; std: number },
@@ -140,6 +142,10 @@ export function modeCoverage(
   if (means.length === 0) throw new Error("modeCoverage: there are no modes, expected at least one.");
   const dims = means[0].length;
   const count = particles.length / dims;
+  if (!(Number.isInteger(count) && count > 0))
+    throw new Error(
+      `modeCoverage: got ${particles.length} numbers, expected points of ${dims} each, at least one.`,
+    );
   const histogram = new Float64Array(means.length);
   for (let i = 0; i < count; i++) {
     const distances = means.map((mean) => Math.hypot(...mean.map((m, d) => m - particles[i * dims + d])));
@@ -154,7 +160,7 @@ export function modeCoverage(
     nearMode: near / count,
     klModes: histogram.reduce(
       (sum, n) => (n > 0 ? sum + share(n) * Math.log(share(n) * means.length) : sum),
-      0,
+      near > 0 ? 0 : Number.NaN,
     ),
   };
 }

@@ -25,6 +25,7 @@ test("a generator reaches all eight modes of the ring, in one smooth map", async
   samples.dispose();
   assert.equal(tf.memory().numTensors, before);
   await assert.rejects(trainGenerator({ target, sigmas: [0] }), /trainGenerator: sigma is 0/);
+  await assert.rejects(trainGenerator({ target, sigmas: [] }), /trainGenerator: there are no noise levels/);
 });
 
 test("a trained discriminator's slope points along the exact score difference", async () => {

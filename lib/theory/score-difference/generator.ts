@@ -58,6 +58,8 @@ export interface Generator {
  */
 export async function trainGenerator(options: GeneratorOptions): Promise<Generator> {
   const { target, sigmas, batchSize = 256, hidden = 64, learningRate = 2e-3, eta = 1, seed = 0 } = options;
+  if (sigmas.length === 0)
+    throw new Error("trainGenerator: there are no noise levels, expected one for each step.");
   for (let k = 0; k < sigmas.length; k++) checkSigma("trainGenerator", sigmas[k]);
   const net = pointMap(seed, hidden);
   const generate = (z: tf.Tensor2D) => tf.tidy(() => z.add<tf.Tensor2D>(net.apply(z)));

@@ -43,8 +43,8 @@ const absorb = compile(
 
 /**
  * D(y) [N, D] for y [N, D] and samples [M, D]: what the mean of the samples is, seen from y through noise of `sigma`. It
- * lies in their convex hull. Costs N·M·D in blocks. Throws on a sigma that is not positive, on empty sets and on
- * dimensions that differ. The caller disposes it.
+ * lies in their convex hull. Costs N·M·D in blocks. Throws on a sigma that is not positive, on empty sets, on dimensions
+ * that differ and on points that are not finite. The caller disposes it.
  */
 export function kernelMean(
   y: tf.Tensor2D,
@@ -54,6 +54,7 @@ export function kernelMean(
 ): tf.Tensor2D {
   checkSigma("kernelMean", sigma);
   checkSets("kernelMean", { y, samples });
+  checkFinite("kernelMean", { y, samples });
   const [N, M] = [y.shape[0], samples.shape[0]];
   const columns = Math.min(M, 2048);
   const rows = Math.min(N, Math.max(1, Math.floor(pairs / columns)));
@@ -100,7 +101,16 @@ export function scoreDifferenceStep(
   return tf.tidy(() => kernelMean(y, target, sigma, options).sub(kernelMean(y, source, sigma, options)));
 }
 
-/** Throws unless all are non-empty [n, D] with one D. Their values are not read; `particleFlow` looks for NaN. */
+/** Throws where a set holds a number that is not finite. */
+function checkFinite(caller: string, sets: Record<string, tf.Tensor2D>): void {
+  for (const [name, set] of Object.entries(sets))
+    if (!tf.tidy(() => set.isFinite().all().dataSync()[0]))
+      throw new Error(
+        `${caller}: ${name} holds a number that is not finite, expected points. Look for NaN where they come from.`,
+      );
+}
+
+/** Throws unless all are non-empty [n, D] with one D. */
 export function checkSets(caller: string, sets: Record<string, tf.Tensor2D>): void {
   const [[firstName, first]] = Object.entries(sets);
   for (const [name, set] of Object.entries(sets)) {

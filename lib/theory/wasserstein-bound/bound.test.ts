@@ -210,6 +210,15 @@ test("bad tables are named", () => {
   assert.throws(() => wassersteinBound({ ...good, scoreLipschitz: [1, Number.NaN] }), /NaN at node 1/);
   assert.throws(() => wassersteinBound({ ...good, g2: [1] }), /g2 has 1 entries, expected 2/);
   assert.throws(() => wassersteinBound({ ...good, priorW2: -1 }), /priorW2 is -1/);
+  assert.throws(() => wassersteinBound({ ...good, times: [Number.NaN, 1] }), /times\[0\] is NaN/);
+  const sde = vpSde();
+  assert.throws(() => gaussianDynamics({ sde, mean: Number.NaN, std: 1 }), /mean is NaN, expected a finite/);
+  assert.throws(() => gaussianDynamics({ sde, mean: 0, std: 0 }), /std is 0/);
+  assert.throws(() => gaussianDynamics({ sde, mean: 0, std: 1, steps: 0 }), /steps is 0/);
+  assert.throws(
+    () => gaussianDynamics({ sde, mean: 0, std: 1, bias: () => Number.NaN }),
+    /scoreError has NaN at node 0/,
+  );
   assert.throws(
     () => wassersteinBoundOfSteps({ schedule: linearSchedule(), scoreLipschitz: [0, 1], scoreError: [0, 1] }),
     /expected 1000/,

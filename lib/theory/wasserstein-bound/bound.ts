@@ -145,6 +145,7 @@ function assemble(tables: BoundTables, logI: Float64Array, width: Float64Array):
 function check(caller: string, tables: BoundTables): void {
   const { times, priorW2 = 0, ...others } = tables;
   if (times.length < 1) throw new Error(`${caller}: times is empty, expected at least one time.`);
+  if (Number.isNaN(times[0])) throw new Error(`${caller}: times[0] is NaN, expected a time.`);
   for (const [name, table] of Object.entries(others)) {
     if (table === undefined) continue;
     if (table.length !== times.length)

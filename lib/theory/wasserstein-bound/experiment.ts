@@ -9,14 +9,10 @@
 import { type Model, qSample, type Schedule, sampleFrom, sigmoidSchedule } from "../../diffusion";
 import { antitheticSteps, type Distribution, gaussian, lossWeights, mixture, weightedLoss } from "../../elbo";
 import { w2WithFloor } from "../../metrics";
+import { type MlpOptions, mlp, type Net } from "../../nets";
 import { adam, compile, type Rng, rng, tf } from "../../tensor";
 import { type WassersteinBound, wassersteinBoundOfSteps } from "./bound";
-import {
-  type ConstrainedMlp,
-  type ConstrainedMlpOptions,
-  certifiedScoreLipschitz,
-  constrainedMlp,
-} from "./constrained-mlp";
+import { certifiedScoreLipschitz, mlpLipschitz } from "./certified";
 import { estimateScoreLipschitz, squareGrid } from "./lipschitz";
 import { conditionalErrors, matchingLoss, type ScoreErrors, scoreErrors, scoreOfModel } from "./matching";
 
@@ -34,8 +30,8 @@ export interface BoundTrainingOptions {
   data: BoundData;
   /** Default `tenSteps()`. */
   schedule?: Schedule;
-  /** What holds the weights in bounds, and the size of the network. */
-  net?: Omit<ConstrainedMlpOptions, "numSteps" | "inputDim">;
+  /** What is other than in `experimentNet`: what holds the weights in bounds, the size. */
+  net?: MlpOptions;
   /** Training steps after which to look, increasing; 0 is before the first. */
   checkpoints: readonly number[];
   /** So many steps first go up the loss, as in the authors' code, to begin from a bad network; default 0. */
@@ -79,14 +75,27 @@ export interface BoundCheckpoint {
   };
 }
 
+/**
+ * The network of the authors' experiments: three hidden layers of 64 units, each unit multiplied by a factor for each t,
+ * softplus, or ReLU beside spectral normalization, PyTorch's first weights; `options` say what is otherwise.
+ */
+export const experimentNet = (schedule: Schedule, options: MlpOptions = {}): MlpOptions => ({
+  hidden: 64,
+  depth: 3,
+  timeFactors: schedule.numSteps,
+  initial: "fanIn",
+  activation: options.spectralNorm ? "relu" : "softplus",
+  ...options,
+});
+
 /** Trains and looks, checkpoint by checkpoint; leaving the loop frees everything. Throws on checkpoints that do not increase and options out of range. */
 export async function* boundTraining(options: BoundTrainingOptions): AsyncGenerator<BoundCheckpoint> {
-  const { schedule = tenSteps(), checkpoints, ascent = 0, seed = 0, net: netOptions } = options;
+  const { schedule = tenSteps(), checkpoints, ascent = 0, seed = 0 } = options;
   checkpoints.forEach((step, i) => {
     if (!(Number.isInteger(step) && step >= 0 && (i === 0 || step > checkpoints[i - 1])))
       throw new Error(`boundTraining: checkpoints[${i}] is ${step}, expected whole numbers that increase.`);
   });
-  const net = constrainedMlp({ ...netOptions, numSteps: schedule.numSteps, seed });
+  const net = mlp({ ...experimentNet(schedule, options.net), seed });
   const model: Model = { schedule, predict: net.apply, parameterization: "eps", variance: "beta" };
   const training = stepOf(net, model, options);
   let done = 0;
@@ -105,7 +114,7 @@ export async function* boundTraining(options: BoundTrainingOptions): AsyncGenera
 }
 
 /** One training step: λ = g² on the score, that is β_t/(1−ᾱ_t) on the noise, up or down. AdamW as in the authors' code. */
-function stepOf(net: ConstrainedMlp, model: Model, options: BoundTrainingOptions) {
+function stepOf(net: Net, model: Model, options: BoundTrainingOptions) {
   const { data, batchSize = 128, learningRate = 1e-3, seed = 0 } = options;
   const { schedule } = model;
   const optimizer = adam(net.variables, { learningRate, weightDecay: 0.01, clipNorm: 1 });
@@ -117,7 +126,7 @@ function stepOf(net: ConstrainedMlp, model: Model, options: BoundTrainingOptions
       const eps = random.normal(x0.shape);
       return weightedLoss(model, x0, t, eps, gradientWeights(schedule)).mean().div(2).mul(sign) as tf.Scalar;
     });
-    net.constrain();
+    net.constrain?.();
     return loss;
   });
   return {
@@ -138,7 +147,7 @@ const gradientWeights = (schedule: Schedule): Float64Array =>
   });
 
 async function lookAt(
-  net: ConstrainedMlp,
+  net: Net,
   model: Model,
   step: number,
   options: BoundTrainingOptions,
@@ -162,7 +171,10 @@ async function lookAt(
     w2,
     w2Floor: floor,
     scoreLipschitz,
-    certifiedLipschitz: certifiedScoreLipschitz(net.lipschitzBound(), schedule),
+    certifiedLipschitz: certifiedScoreLipschitz(
+      mlpLipschitz(net, experimentNet(schedule, options.net), schedule.numSteps),
+      schedule,
+    ),
     bound: boundOf(conditional),
     ideal: marginal && {
       scoreError: marginal,

@@ -42,12 +42,18 @@ export interface GaussianOutcome {
 /**
  * Integrates dM/dt = −aM − g²s̄ and dS/dt = −2aS + 2g²(1+δ)S/v − g² from T to 0 (Runge and Kutta's fourth order), with
  * s̄ = −(1+δ)(M − signal·m)/v + e and v = signal²s² + noise2, and sets the bound beside W2² = (M_0−m)² + D(√S_0−s)².
- * Here L_s = −(1+δ)/v and b = δ²D/v + e², exactly. Throws unless std and the start's variance are positive.
+ * Here L_s = −(1+δ)/v and b = δ²D/v + e², exactly. Throws unless std and the start's variance are positive and the rest
+ * are numbers.
  */
 export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
   const { sde, dims = 1, mean, std, scale = 0, bias = () => 0, steps = 2000 } = given;
   const start = given.start ?? { mean: 0, variance: 1 };
   if (!(std > 0)) throw new Error(`gaussianDynamics: std is ${std}, expected a standard deviation above 0.`);
+  for (const [name, value] of Object.entries({ mean, "start.mean": start.mean }))
+    if (!Number.isFinite(value))
+      throw new Error(`gaussianDynamics: ${name} is ${value}, expected a finite number.`);
+  if (!(Number.isInteger(steps) && steps >= 1))
+    throw new Error(`gaussianDynamics: steps is ${steps}, expected a whole number of at least 1.`);
   if (!(start.variance > 0))
     throw new Error(`gaussianDynamics: start.variance is ${start.variance}, expected more than 0.`);
   const variance = (t: number) => sde.signal(t) ** 2 * std ** 2 + sde.noise2(t);

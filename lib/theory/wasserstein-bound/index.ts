@@ -1,12 +1,6 @@
 /** @file The Wasserstein distance that score matching secretly bounds (Kwon, Fan and Lee 2022), part by part. */
 export * from "./bound";
-export {
-  type ConstrainedMlp,
-  type ConstrainedMlpOptions,
-  certifiedScoreLipschitz,
-  constrainedMlp,
-  spectralNormOf,
-} from "./constrained-mlp";
+export * from "./certified";
 export * from "./experiment";
 export * from "./gaussian-dynamics";
 export * from "./lipschitz";

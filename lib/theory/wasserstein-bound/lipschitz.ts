@@ -4,7 +4,7 @@
  *
  * Exact for Gaussians and for clusters on the corners of a square. For a network the exact value is NP-hard to find
  * (Virmaux and Scaman 2018): points on a grid give a lower estimate, spectral norms a certified and loose upper bound
- * (`constrained-mlp.ts`).
+ * (`certified.ts`).
  */
 import type { Schedule } from "../../diffusion";
 import { type Distribution, symmetricEigen } from "../../elbo";
@@ -55,6 +55,7 @@ export function clusterScoreLipschitz(clusters: Clusters, schedule: Schedule): F
  */
 export function clusterOffsetExponent(clusters: Clusters, U: number): number {
   checkClusters("clusterOffsetExponent", clusters);
+  if (!(U >= 0)) throw new Error(`clusterOffsetExponent: U is ${U}, expected an integral of at least 0.`);
   const { halfDistance: a, std } = clusters;
   const s2 = std ** 2;
   const v = s2 * Math.exp(-U) - Math.expm1(-U);

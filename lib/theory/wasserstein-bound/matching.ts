@@ -40,8 +40,7 @@ export function scoreErrors(
   data: Distribution,
   { draws = 1000, seed = 0 }: ScoreErrorOptions = {},
 ): ScoreErrors {
-  if (!(Number.isInteger(draws) && draws >= 2))
-    throw new Error(`scoreErrors: draws is ${draws}, expected a whole number of at least 2.`);
+  checkDraws("scoreErrors", draws, 2);
   const { schedule } = model;
   const score = scoreOfModel(model);
   const truth = optimalPredict(data, schedule, "score");
@@ -82,6 +81,7 @@ export function conditionalErrors(
   draw: (rng: Rng, count: number) => tf.Tensor,
   { draws = 1000, seed = 0 }: ScoreErrorOptions = {},
 ): Float64Array {
+  checkDraws("conditionalErrors", draws, 1);
   const { schedule } = model;
   const score = scoreOfModel(model);
   const error = compile((x0: tf.Tensor, eps: tf.Tensor, t: tf.Tensor1D) => {
@@ -96,6 +96,11 @@ export function conditionalErrors(
       return error(x0, random.normal(x0.shape), tf.fill([draws], t, "int32") as tf.Tensor1D).dataSync()[0];
     });
   return table;
+}
+
+function checkDraws(caller: string, draws: number, least: number): void {
+  if (!(Number.isInteger(draws) && draws >= least))
+    throw new Error(`${caller}: draws is ${draws}, expected a whole number of at least ${least}.`);
 }
 
 /** The least conditional error, E tr Var(∇ln q(x_t|x_0) | x_t), over t = 1…T: what is left of J_DSM when J_SM is 0. */
@@ -129,6 +134,8 @@ export function mutualInformation(
     throw new Error(
       `mutualInformation: noise2 is ${noise2}, expected a variance above 0; at 0 it is infinite.`,
     );
+  if (!Number.isFinite(signal))
+    throw new Error(`mutualInformation: signal is ${signal}, expected a finite factor.`);
   const components = data.components.map((component) => ({
     ...component,
     mean: component.mean.map((m) => signal * m),

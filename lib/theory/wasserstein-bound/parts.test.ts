@@ -50,6 +50,7 @@ test("the floor of J_DSM is a difference of mutual informations, and diverges at
     assertClose(information(tau) - information(sde.T), expected.gap[i], { rel });
   });
   assert.throws(() => mutualInformation(data, { signal: 1, noise2: 0 }), /it is infinite/);
+  assert.throws(() => mutualInformation(data, { signal: Number.NaN, noise2: 1 }), /signal is NaN/);
 });
 
 test("for a mixture too: ½ Σ β_t floor_t is I(x_0; x_τ) − I(x_0; x_T) as the steps become fine", () => {
@@ -87,6 +88,7 @@ test("J_DSM − J_SM is the floor, whatever the score; a perfect score has J_SM 
   }
   assert.throws(() => matchingLoss(short, [0, 1]), /errors has 2 entries, expected 5/);
   assert.throws(() => scoreErrors(biased, data, { draws: 1 }), /draws is 1/);
+  assert.throws(() => conditionalErrors(biased, () => tf.zeros([1, 2]), { draws: 0 }), /draws is 0/);
 });
 
 const sampleOf = (data: ReturnType<typeof corners>, random: ReturnType<typeof rng>, n: number) =>
@@ -154,6 +156,29 @@ test("E3: L_s tends to −1, and the offset falls only once its constant is used
   assert.ok(U > 10 && U < 10.2 && clusterOffsetExponent(clusters, U) > 5, "the offset is vacuous there");
   for (let u = 1; u < 40; u += 0.5)
     assert.ok(clusterOffsetExponent(clusters, u + 0.5) < clusterOffsetExponent(clusters, u));
+  assert.throws(() => clusterOffsetExponent(clusters, Number.NaN), /U is NaN/);
+  assert.throws(() => clusterOffsetExponent({ halfDistance: 0.5, std: 0 }, 1), /std 0, expected/);
+});
+
+test("signal and noise of the forward SDE obey its moments' equations, VP and VE", () => {
+  const h = 1e-5;
+  for (const sde of [
+    vpSde({ betaStart: 0.5, betaEnd: 4, T: 2 }),
+    veSde({ sigmaMin: 0.1, sigmaMax: 3, T: 2 }),
+  ])
+    for (const t of [0.1, 0.7, 1.9]) {
+      const slope = (f: (t: number) => number) => (f(t + h) - f(t - h)) / (2 * h);
+      // dm = −a m dt, and d Var = (−2 a Var + g²) dt
+      assertClose(slope(sde.signal), -sde.driftRate(t) * sde.signal(t), { rel: 1e-7, abs: 1e-9 });
+      assertClose(slope(sde.noise2), sde.g2(t) - 2 * sde.driftRate(t) * sde.noise2(t), { rel: 1e-7 });
+    }
+  assert.deepEqual(
+    [vpSde(), veSde()].map(({ signal, noise2 }) => [signal(0), Math.abs(noise2(0))]),
+    [
+      [1, 0],
+      [1, 0],
+    ],
+  );
 });
 
 test("the reverse SDE with the true score leads back to the data, VP and VE", () => {
@@ -187,6 +212,9 @@ test("the reverse SDE with the true score leads back to the data, VP and VE", ()
   assert.throws(() => vpSde({ T: 0 }), /T is 0/);
   assert.throws(() => veSde({ sigmaMin: 2, sigmaMax: 1 }), /sigmaMax is 1, expected more/);
   assert.throws(() => marginalAt(data, vpSde(), 2), /t is 2/);
+  const [point, rest] = [tf.zeros([1, 2]) as tf.Tensor2D, { steps: 1, rng: rng(1) }];
+  assert.throws(() => simulateReverse(vpSde(), (x) => x, point, { ...rest, end: 2 }), /end is 2/);
+  point.dispose();
 });
 
 test("a score written by hand agrees with the library's at a point", () => {

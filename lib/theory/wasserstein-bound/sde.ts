@@ -86,6 +86,8 @@ export function simulateReverse(
 ): tf.Tensor2D {
   if (!(Number.isInteger(steps) && steps >= 1))
     throw new Error(`simulateReverse: steps is ${steps}, expected a whole number of at least 1.`);
+  if (!(end >= 0 && end <= sde.T))
+    throw new Error(`simulateReverse: end is ${end}, expected a time from 0 to ${sde.T}.`);
   const h = (sde.T - end) / steps;
   let x = start.clone();
   for (let i = 0; i < steps; i++) {
