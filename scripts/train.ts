@@ -4,6 +4,8 @@
  * The run's folder (`train/folder.ts`) holds its configuration, the loss of each step, and the last two checkpoints.
  * Interrupted, it writes a checkpoint and ends; `--resume` goes on with the same numbers.
  */
+import "./engine";
+
 import { existsSync } from "node:fs";
 import { type DownloadProgress, imageBatches } from "../lib/data";
 import { parameterCount } from "../lib/nets";
@@ -32,6 +34,7 @@ async function prepare({ dir, config, from }: Request): Promise<Trainer> {
   const batches = imageBatches(train);
   const { flip, decaySteps } = config;
   const data = {
+    recordable: batches.recordable,
     sample: (source: Rng, count: number) => batches.sample(source, count, { flip }),
     sampleLabelled: (source: Rng, count: number) => batches.sampleLabelled(source, count, { flip }),
   };

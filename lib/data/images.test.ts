@@ -84,11 +84,22 @@ test("batches drawn one after the other do not disturb each other, and nothing i
   const [first, second] = [batches.at([0]), batches.at([1])]; // neither read yet
   assert.deepEqual(toPixels(first), pixelsOf(0).slice());
   assert.deepEqual(toPixels(second), pixelsOf(1).slice());
+  batches.sample(rng(1), 4).dispose(); // copies the set, once
   assertNoLeak(() => batches.sample(rng(1), 4, { flip: true }));
   assertNoLeak(() => batches.at([1, 2]));
 });
 
-test("a compiled step takes a batch; drawing inside it is refused", () => {
+test("the draws: places, then which are mirrored", () => {
+  const source = rng(4, 2);
+  const places = source.integers([30], 0, COUNT).dataSync();
+  const flips = source.integers([30], 0, 2).dataSync();
+  const { images, labels } = imageBatches(SET).sampleLabelled(rng(4, 2), 30, { flip: true });
+  const want = Array.from(places, (n, i) => (flips[i] ? mirrored(pixelsOf(n)) : [...pixelsOf(n)]));
+  assert.deepEqual(images.dataSync(), fromPixels(want.flat()), "bit for bit the scaled pixels");
+  assert.deepEqual([...labels.dataSync()], [...places]);
+});
+
+test("a compiled step takes a batch, and draws the same one itself where the set is recordable", () => {
   const batches = imageBatches(SET);
   const mean = compile((x: tf.Tensor4D) => x.mean());
   for (const step of [0, 1]) {
@@ -96,8 +107,16 @@ test("a compiled step takes a batch; drawing inside it is refused", () => {
     const want = Array.from(batch.dataSync()).reduce((sum, x) => sum + x, 0) / batch.size;
     assertAllClose(mean(batch).dataSync(), [want], { abs: 1e-6 });
   }
-  const inside = compile((step: tf.Scalar) => batches.sample(rng(1, step), 8).mean());
-  if (mean.graphs.length > 0) assert.throws(() => inside(tf.scalar(0, "int32")), /dataSync|read/);
+  if (!batches.recordable) return;
+  const inside = compile((step: tf.Scalar) => batches.sampleLabelled(rng(1, step), 8, { flip: true }));
+  for (const step of [0, 1]) {
+    const want = batches.sampleLabelled(rng(1, step), 8, { flip: true });
+    const got = inside(tf.scalar(step, "int32"));
+    assert.deepEqual(got.images.dataSync(), want.images.dataSync());
+    assert.deepEqual(got.labels.dataSync(), want.labels.dataSync());
+  }
+  batches.dispose();
+  assert.throws(() => inside(tf.scalar(0, "int32")), /a tensor .* from outside.* was disposed/);
 });
 
 test("what cannot be drawn is named", () => {

@@ -8,6 +8,8 @@ import { type ToyName, toy } from "./toys";
 /** A quantized data set in the plane. */
 export interface QuantizedToy {
   readonly name: ToyName;
+  /** `sample` may stand inside a compiled function. */
+  readonly recordable: true;
   /** Number of values of a coordinate. */
   readonly levels: number;
   /** The toy's coordinates are divided by this before they are rounded. */
@@ -49,6 +51,7 @@ export function quantizedToy(
   const { sample, mixture } = toy(name);
   return {
     name,
+    recordable: true,
     levels,
     scale,
     sample: (rng, count) => tf.tidy(() => quantize(sample(rng, count).div(scale) as tf.Tensor2D, levels)),

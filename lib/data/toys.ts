@@ -10,6 +10,8 @@ import { type Rng, tf } from "../tensor";
 /** A data set in the plane. */
 export interface Toy {
   readonly name: ToyName;
+  /** `sample` may stand inside a compiled function. */
+  readonly recordable: true;
   /** `count` independent points [count, 2]. The caller disposes them. */
   sample(rng: Rng, count: number): tf.Tensor2D;
   /** Where the set is a mixture of equally likely, isotropic Gaussians: their centres and common standard deviation. */
@@ -130,6 +132,7 @@ export function toy(name: ToyName): Toy {
   const std = Math.sqrt((secondMoment - meanX ** 2 - meanY ** 2) / 2);
   return {
     name,
+    recordable: true,
     sample(rng, count) {
       if (!(Number.isInteger(count) && count > 0))
         throw new Error(`toy.sample: count is ${count}, expected a positive integer.`);

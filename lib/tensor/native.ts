@@ -122,6 +122,12 @@ export function requireBackend(): NativeBackend {
   return nativeBackend;
 }
 
+/** A tensor for what the addon holds, also while `compile` records: then it comes from outside. The caller disposes. */
+export function heldTensor(info: OutputInfo): tf.Tensor {
+  const backend = requireBackend();
+  return (Object.getPrototypeOf(backend) as NativeBackend).createOutputTensor.call(backend, info);
+}
+
 /** The addon itself, also while `compile` has put its recorder in the backend's place for it. */
 export const addon = nativeBackend?.binding as Addon;
 
@@ -134,6 +140,8 @@ type PlainAttribute =
   | boolean
   | string
   | { type: tf.DataType }
+  /** A type of TensorFlow's that tfjs has not, by its number. */
+  | { number: number }
   | { shape: number[] }
   | { int: number };
 
@@ -141,6 +149,7 @@ function attributeOf(backend: NativeBackend, name: string, value: PlainAttribute
   if (typeof value === "number") return { name, type: addon.TF_ATTR_FLOAT, value };
   if (typeof value === "boolean") return { name, type: addon.TF_ATTR_BOOL, value };
   if (typeof value === "string") return { name, type: addon.TF_ATTR_STRING, value };
+  if ("number" in value) return { name, type: addon.TF_ATTR_TYPE, value: value.number };
   if ("int" in value) return { name, type: addon.TF_ATTR_INT, value: value.int };
   if ("shape" in value) return { name, type: addon.TF_ATTR_SHAPE, value: value.shape };
   return { name, type: addon.TF_ATTR_TYPE, value: backend.getDTypeInteger(value.type) };

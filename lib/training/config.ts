@@ -23,7 +23,7 @@ import {
   type NetConfig,
   parameterCount,
 } from "../nets";
-import { compile, type tf } from "../tensor";
+import { compile, PRODUCT_PRECISIONS, type ProductPrecision, type tf } from "../tensor";
 import { type Checkpoint, loadCheckpoint, loadWeights } from "./checkpoint";
 
 /** The sets of images that a run can be of. */
@@ -59,6 +59,8 @@ export interface RunConfig {
   flip: boolean;
   /** In a net with classes: the share of examples whose class is hidden, so that it can be guided. */
   labelDropout: number;
+  /** What products and convolutions are computed in; "bfloat16" gains on a GPU and on processors with instructions for it. */
+  precision: ProductPrecision;
   /** Of the first weights and of all draws. */
   seed: number;
 }
@@ -81,6 +83,7 @@ export const DEFAULT_RUN: RunConfig = {
   emaDecay: 0.995,
   flip: true,
   labelDropout: 0.1,
+  precision: "float32",
   seed: 0,
 };
 
@@ -115,6 +118,7 @@ const RULES: Record<keyof Omit<RunConfig, "net">, Rule> = {
   emaDecay: number((value) => value > 0 && value < 1, "a number between 0 and 1"),
   flip: [(value) => typeof value === "boolean", "true or false"],
   labelDropout: number((value) => value >= 0 && value <= 1, "a share from 0 to 1"),
+  precision: oneOf(PRODUCT_PRECISIONS),
   seed: whole(0),
 };
 

@@ -35,6 +35,16 @@ describe("trainer", () => {
     for (const one of [a, b, c]) disposeAll(one);
   });
 
+  test("data drawn inside the compiled step are those drawn outside it, bit for bit", async () => {
+    const data = toy("moons");
+    const options = { schedule, batchSize: 32, seed: 3 };
+    const inside = trainer({ ...options, net: mlp({ hidden: 16, depth: 1, seed: 1 }), data });
+    const drawn = { sample: (random: Rng, count: number) => data.sample(random, count) };
+    const outside = trainer({ ...options, net: mlp({ hidden: 16, depth: 1, seed: 1 }), data: drawn });
+    assert.deepEqual(await losses(inside, 5), await losses(outside, 5));
+    for (const one of [inside, outside]) disposeAll(one);
+  });
+
   test("a resumed run equals an uninterrupted one, bit for bit", async () => {
     const whole = small();
     const wholeLosses = await losses(whole, 12);

@@ -10,7 +10,7 @@ import type { Model, Parameterization, Schedule, Variance } from "../diffusion";
 import { dimsOf } from "../diffusion";
 import { lossWeights, type StepSampler, uniformSteps, type Weighting, weightedLoss } from "../elbo";
 import type { Net } from "../nets";
-import { adam, compile, type Rng, rng, tf } from "../tensor";
+import { adam, compile, type ProductPrecision, type Rng, rng, tf } from "../tensor";
 
 /** Where training data come from; a `Toy` and `imageBatches(…)` are such. */
 export interface DataSource {
@@ -51,6 +51,8 @@ export interface TrainerOptions {
    * model too (Ho & Salimans 2022, Algorithm 1); default 0.1.
    */
   labelDropout?: number;
+  /** What products and convolutions are computed in; see `compile`. Default "float32". */
+  precision?: ProductPrecision;
   /** Default 0. */
   seed?: number;
 }
@@ -124,20 +126,23 @@ export function trainer(options: TrainerOptions): Trainer {
   };
 
   /** Algorithm 1: the loss of one batch, and a step down its gradient. `draw` numbers the step. */
-  const update = compile((draw: tf.Scalar, given: Batch | undefined) => {
-    const { x0, labels } = given ?? batchOf(rng(dataSeed(seed), draw));
-    const random = rng(noiseSeed(seed), draw);
-    if (decaySteps) optimizer.state.learningRate.assign(cosineRate(learningRate, draw, decaySteps));
-    const meanLoss = optimizer.minimize(() => {
-      const { t, correction } = drawSteps(x0.shape[0], random);
-      const eps = random.normal(x0.shape);
-      const loss = weightedLoss(inTraining(labels, random), x0, t, eps, weights);
-      terms.assign(tf.stack([t.toFloat(), loss]));
-      return loss.mul(correction).mean().div(dimsOf(x0)) as tf.Scalar;
-    });
-    net.constrain?.();
-    return meanLoss;
-  });
+  const update = compile(
+    (draw: tf.Scalar, given: Batch | undefined) => {
+      const { x0, labels } = given ?? batchOf(rng(dataSeed(seed), draw));
+      const random = rng(noiseSeed(seed), draw);
+      if (decaySteps) optimizer.state.learningRate.assign(cosineRate(learningRate, draw, decaySteps));
+      const meanLoss = optimizer.minimize(() => {
+        const { t, correction } = drawSteps(x0.shape[0], random);
+        const eps = random.normal(x0.shape);
+        const loss = weightedLoss(inTraining(labels, random), x0, t, eps, weights);
+        terms.assign(tf.stack([t.toFloat(), loss]));
+        return loss.mul(correction).mean().div(dimsOf(x0)) as tf.Scalar;
+      });
+      net.constrain?.();
+      return meanLoss;
+    },
+    { name: "update", precision: options.precision },
+  );
 
   let done = 0;
   const averages = optimizer.averages as Record<string, tf.Variable>;

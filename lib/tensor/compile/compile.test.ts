@@ -358,3 +358,74 @@ test("on a backend without graph functions, compile(fn) is fn, tidied", () => {
   const out = execFileSync(process.execPath, ["--import", "tsx", "-e", program], { env, encoding: "utf8" });
   assert.deepEqual(JSON.parse(out.trim().split("\n").pop()!), [10, 0, 2]);
 });
+
+/** The nearest number with 8 bits of mantissa, ties to even. */
+function toBfloat16(value: number): number {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  bits[0] = (bits[0] + 0x7fff + ((bits[0] >> 16) & 1)) & 0xffff0000;
+  return new Float32Array(bits.buffer)[0];
+}
+
+test("bfloat16: products of rounded numbers, everything else in float32, and gradients too", native, () => {
+  const [x, w] = [ramp([4, 30]), ramp([30, 5], 0.7)] as tf.Tensor2D[];
+  const gradient = tf.grad((w: tf.Tensor) => tf.matMul(x, w as tf.Tensor2D).sum());
+  const fn = (x: tf.Tensor, w: tf.Tensor) => ({
+    product: tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D),
+    sum: w.add(1e-4),
+    gradient: gradient(w),
+  });
+  const got = compile(fn, { precision: "bfloat16" })(x, w);
+  const [xs, ws] = [values(x), values(w)].map((list) => list.map(toBfloat16));
+  const product = (i: number, j: number) => {
+    let sum = 0;
+    for (let k = 0; k < 30; k++) sum += xs[i * 30 + k] * ws[k * 5 + j];
+    return sum;
+  };
+  const want = Array.from({ length: 20 }, (_, at) => product(Math.floor(at / 5), at % 5));
+  assertAllClose(values(got.product), want, { rel: 2 ** -6, abs: 0.02 });
+  assert.deepEqual(values(got.product).map(toBfloat16), values(got.product), "a result has 8 bits, too");
+  assert.notDeepEqual(values(got.product), values(fn(x, w).product));
+  assert.deepEqual(values(got.sum), values(w.add(1e-4)));
+  const columns = Array.from({ length: 30 }, (_, k) =>
+    [0, 1, 2, 3].reduce((sum, i) => sum + xs[i * 30 + k], 0),
+  );
+  assertAllClose(
+    values(got.gradient),
+    columns.flatMap((sum) => new Array(5).fill(sum)),
+    { rel: 2 ** -6, abs: 0.02 },
+  );
+});
+
+test("bfloat16: a convolution learns as in float32, within what another seed changes", native, () => {
+  const teacher = ramp([3, 3, 2, 3]) as tf.Tensor4D;
+  const convolve = (x: tf.Tensor, kernel: tf.Tensor) =>
+    tf.conv2d(x as tf.Tensor4D, kernel as tf.Tensor4D, 1, "same");
+  /** Mean squared errors over 150 steps. */
+  const curve = (seed: number, options: CompileOptions) => {
+    const kernel = tf.variable(rng(seed).normal([3, 3, 2, 3]).mul(0.1));
+    const optimizer = adam({ kernel }, { learningRate: 0.02 });
+    const step = compile((n: tf.Scalar) => {
+      const source = rng(seed, n);
+      const x = source.normal([16, 8, 8, 2]);
+      const noisy = convolve(x, teacher).add(source.normal([16, 8, 8, 3]).mul(0.5));
+      return optimizer.minimize(() => convolve(x, kernel).sub(noisy).square().mean());
+    }, options);
+    const losses = Array.from({ length: 150 }, (_, n) =>
+      tf.tidy(() => step(tf.scalar(n, "int32")).dataSync()[0]),
+    );
+    optimizer.dispose();
+    kernel.dispose();
+    return losses;
+  };
+  const full = curve(1, {});
+  const half = curve(1, { precision: "bfloat16" });
+  const other = curve(2, {});
+  const apart = (a: number[], b: number[]) =>
+    Math.hypot(...a.map((loss, i) => loss - b[i])) / Math.sqrt(a.length);
+  assert.notDeepEqual(half, full);
+  assert.ok(full[149] < full[0] / 5, "it learns");
+  assert.ok(
+    apart(half, full) < 0.5 * apart(other, full),
+    `${apart(half, full)} against ${apart(other, full)}`,
+  );
+});

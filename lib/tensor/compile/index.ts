@@ -10,7 +10,17 @@ import * as tf from "@tensorflow/tfjs";
 import { type Attribute, addon as anyAddon, type GraphAddon, graphAddon, nativeBackend } from "../native";
 import "./kernels";
 import { type Cell, prepareWrite, settle, tensorIdOf } from "../variables";
-import { isRecording, type Part, type RecordedNode, Recorder, type Recording, type Source } from "./recorder";
+import {
+  isRecording,
+  type Part,
+  type ProductPrecision,
+  type RecordedNode,
+  Recorder,
+  type Recording,
+  type Source,
+} from "./recorder";
+
+export { PRODUCT_PRECISIONS, type ProductPrecision } from "./recorder";
 
 export interface CompileOptions {
   /** Name in messages and profiles. Default: the function's own name. */
@@ -20,6 +30,12 @@ export interface CompileOptions {
    * the eager ones, and the fused ops' plain forms take their place. Default false.
    */
   xla?: boolean;
+  /**
+   * "bfloat16" rounds what matrix products and convolutions multiply to 8 bits of mantissa, which a GPU, and a processor
+   * with instructions for it, does in a fraction of the time; everything else, weights and sums included, stays float32.
+   * Ignored where nothing is compiled. Default "float32".
+   */
+  precision?: ProductPrecision;
   /**
    * Whether the ops run one after another on the calling thread, each still using all cores, instead of several side
    * by side. Handing small ops from thread to thread costs more than they take. Default: false.
@@ -143,7 +159,7 @@ function plan<A extends tf.TensorContainer[], R>(
     return fn(...(mapTensors(given, () => symbolic[next++], "inputs") as A));
   };
   let numOutputs = 0;
-  const recording = new Recorder(addon, label, options.xla ?? false).record(call, tensors, (result) =>
+  const recording = new Recorder(addon, label, options).record(call, tensors, (result) =>
     tensorsOf(result, `what ${label} returns`),
   );
   initialize(addon, label, recording, tensors);

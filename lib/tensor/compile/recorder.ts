@@ -90,6 +90,30 @@ const DRAWS_IN_JAVASCRIPT = new Set(
 const READS_RESOURCE = new Set(["ReadVariableOp", "ResourceGather", "VarIsInitializedOp", "VariableShape"]);
 const SMALL_BYTES = 64;
 
+/** Where numbers of half the bits may be multiplied: the products, which are nearly all of a network's arithmetic. */
+const PRODUCTS = new Set([
+  "MatMul",
+  "BatchMatMul",
+  "BatchMatMulV2",
+  "_FusedMatMul",
+  "Conv2D",
+  "Conv2DBackpropInput",
+  "Conv2DBackpropFilter",
+]);
+/** TensorFlow's number for the type. */
+const BFLOAT16 = 14;
+
+/** How numbers are multiplied in matrix products and convolutions. */
+export const PRODUCT_PRECISIONS = ["float32", "bfloat16"] as const;
+export type ProductPrecision = (typeof PRODUCT_PRECISIONS)[number];
+
+export interface RecorderOptions {
+  /** Whether XLA will compile the graph. Default false. */
+  xla?: boolean;
+  /** Default "float32". */
+  precision?: ProductPrecision;
+}
+
 let current: Recorder | null = null;
 /** Whether some function is being recorded now. */
 export const isRecording = (): boolean => current !== null;
@@ -125,13 +149,18 @@ export class Recorder {
   private failure: Error | null = null;
   private nextId = -2; // -1 is the backend's own for "not uploaded yet"
 
+  /** Whether XLA will compile the graph. */
+  readonly xla: boolean;
+  private readonly precision: ProductPrecision;
+
   constructor(
     private readonly addon: GraphAddon,
     private readonly name: string,
-    /** Whether XLA will compile the graph. */
-    readonly xla: boolean,
+    { xla = false, precision = "float32" }: RecorderOptions = {},
   ) {
     this.graph = addon.newGraph();
+    this.xla = xla;
+    this.precision = precision;
   }
 
   // ---- errors ----
@@ -337,7 +366,10 @@ export class Recorder {
   private executeOp(op: string, attrs: Attribute[], ids: number[], numOutputs: number): OutputInfo[] {
     const inputs = ids.map((id) => this.refOf(id));
     const cells = ids.flatMap((id) => this.cellOfHandle.get(id) ?? []);
-    const node = this.add(op, inputs, this.waitFor(op, cells), attrs);
+    const node =
+      this.precision === "bfloat16" && PRODUCTS.has(op)
+        ? this.addRounded(op, inputs, attrs)
+        : this.add(op, inputs, this.waitFor(op, cells), attrs);
     this.noteUse(op, cells, node);
     return this.inferred[node].slice(0, numOutputs).map(({ shape, dtype }, i) => {
       if (!shape)
@@ -346,6 +378,20 @@ export class Recorder {
         );
       return { id: this.symbol([node, i]), shape, dtype };
     });
+  }
+
+  /** A product of its inputs rounded to bfloat16, given back as float32; what is not float32 stays as it is. */
+  private addRounded(op: string, inputs: Ref[], attrs: Attribute[]): number {
+    const cast = (ref: Ref, to: number): Ref => {
+      const { dtype } = this.inferred[ref[0]][ref[1]];
+      const types = { SrcT: dtype, DstT: to };
+      const list = Object.entries(types).map(([name, value]) => ({ name, type: addon.TF_ATTR_TYPE, value }));
+      return [this.add("Cast", [ref], [], list), 0];
+    };
+    const isFloat = ([node, output]: Ref) => this.inferred[node][output].dtype === addon.TF_FLOAT;
+    const rounded = inputs.map((ref) => (isFloat(ref) ? cast(ref, BFLOAT16) : ref));
+    const typed = attrs.map((attr) => (attr.name === "T" ? { ...attr, value: BFLOAT16 } : attr));
+    return cast([this.add(op, rounded, [], typed), 0], addon.TF_FLOAT)[0];
   }
 
   private refuseRead(id: number): never {
