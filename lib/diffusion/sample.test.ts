@@ -260,12 +260,14 @@ test("a walk's compiled transitions are takeStep's, also for a network that clos
   const start = rng(3).normal([6, 2]);
   for (const next of [0.5, 0.9]) {
     scale = next;
-    const source = rng(4);
+    const [seed] = rng(4)
+      .integers([1], 0, 2 ** 31 - 1)
+      .dataSync();
     let want = start.clone();
-    for (const step of plan) {
+    for (const [place, step] of plan.entries()) {
       const t = tf.fill([6], step.t, "int32") as tf.Tensor1D;
       const x0Hat = predictX0(scaled, want, t, { clip: [-1, 1] });
-      want = takeStep(step, x0Hat, want, step.sigmaStd > 0 ? source.normal([6, 2]) : undefined);
+      want = takeStep(step, x0Hat, want, step.sigmaStd > 0 ? rng(seed, place).normal([6, 2]) : undefined);
     }
     const got = await sampleFrom(scaled, start.clone(), { rng: rng(4), plan, clip: [-1, 1] });
     assertAllClose(got.dataSync(), want.dataSync(), { rel: 1e-5, abs: 1e-6 });

@@ -1,5 +1,5 @@
 /** @file Sampling: one stepping core that walks a plan, as a stream of plain arrays or straight to the final tensor. */
-import { compile, type Rng, tf } from "../tensor";
+import { compile, type Rng, rng, tf } from "../tensor";
 import { qSample } from "./forward";
 import { ancestralPlan, type Plan, type Transition } from "./plan";
 import { type Clip, type Model, predictX0 } from "./reverse";
@@ -9,8 +9,8 @@ import type { Schedule } from "./schedule";
 export type NormalSource = Pick<Rng, "normal">;
 
 export interface SampleOptions {
-  /** Noise for x_T and for each transition that adds any. */
-  rng: NormalSource;
+  /** Gives x_T, and the seed from which each transition that adds noise draws its own. */
+  rng: Rng;
   /** Default: all steps, ancestral, the model's variance, last step noiseless. */
   plan?: Plan;
   /** Range to clip each x̂_0 to; default none. */
@@ -55,8 +55,12 @@ export async function sample(model: Model, shape: number[], options: SampleOptio
 
 /** As `sample`, from a given start [B, …] at the plan's first t; the start is disposed. */
 export async function sampleFrom(model: Model, start: tf.Tensor, options: SampleOptions): Promise<tf.Tensor> {
+  return lastOf(walk(model, start, options));
+}
+
+async function lastOf(moments: AsyncGenerator<Moment>): Promise<tf.Tensor> {
   let last: tf.Tensor | undefined;
-  for await (const { t, xt } of walk(model, start, options)) if (t === 0) last = xt.clone();
+  for await (const { t, xt } of moments) if (t === 0) last = xt.clone();
   return last as tf.Tensor;
 }
 
@@ -101,7 +105,7 @@ export async function interpolate(
   options: InterpolateOptions,
 ): Promise<tf.Tensor> {
   const { schedule, variance } = model;
-  const { t, lambdas, sharedNoise, rng } = options;
+  const { t, lambdas, sharedNoise, rng: source } = options;
   if (xa.shape[0] !== 1 || xb.shape[0] !== 1)
     throw new Error(
       `interpolate: xa has shape [${xa.shape}] and xb [${xb.shape}], expected one example each, [1, …]. Use slice.`,
@@ -113,12 +117,17 @@ export async function interpolate(
       `interpolate: the plan starts at ${plan[0].t}, expected t = ${t}. Build it with steps up to ${t}.`,
     );
   const mixed = tf.tidy(() => {
-    const epsA = rng.normal(xa.shape);
-    return mixNoised(schedule, xa, xb, { t, lambdas, epsA, epsB: sharedNoise ? epsA : rng.normal(xa.shape) });
+    const epsA = source.normal(xa.shape);
+    return mixNoised(schedule, xa, xb, {
+      t,
+      lambdas,
+      epsA,
+      epsB: sharedNoise ? epsA : source.normal(xa.shape),
+    });
   });
   const repeats = [lambdas.length, ...new Array(xa.rank - 1).fill(1)];
-  const oneNoise = { normal: () => tf.tidy(() => rng.normal(xa.shape).tile(repeats)) };
-  return sampleFrom(model, mixed, { ...options, plan, rng: oneNoise });
+  const noise: Noise = (source) => source.normal(xa.shape).tile(repeats);
+  return lastOf(walk(model, mixed, { ...options, plan }, noise));
 }
 
 /** x̄_t = (1−λ)x_t + λx'_t of two examples noised to t with noise of their own: [1, …] each → [λ, …]. The caller disposes. */
@@ -143,62 +152,79 @@ interface Moment {
 }
 
 /** x̂_0 at x_t, and x_s. */
-interface Taken {
+type Taken = {
   x0Hat: tf.Tensor;
   xs: tf.Tensor;
-}
+};
 
 /** A walk of fewer transitions is over before compiling one has paid. */
 const WORTH_COMPILING = 8;
 
+/** z of one transition, from randomness of its own. */
+type Noise = (source: Rng) => tf.Tensor;
+
 /**
- * A plan's transitions from x_t and, where it adds noise, z, as one compiled function whose coefficients come in as
- * tensors. It lasts for one walk, so that nothing a network closes over is frozen for longer. A network that cannot be
- * recorded (it reads values back, as an exact one may) runs op by op.
+ * The transitions of a plan, each one call of a compiled function. Their coefficients come in as tensors; the noise is
+ * drawn inside, a pure function of `seed` and the transition's place in the walk. It lasts for one walk, so that nothing a
+ * network closes over is frozen for longer. A network that cannot be recorded (it reads values back, as an exact one may)
+ * runs op by op, with the same noise.
  */
-function transitionsOf(model: Model, plan: Plan, clip?: Clip) {
-  const take = (xt: tf.Tensor, t: tf.Tensor1D, coefs: tf.Tensor1D, noise: tf.Tensor[]) => {
+function transitionsOf(model: Model, plan: Plan, seed: number, noise: Noise, clip?: Clip) {
+  const noisy = plan.some(({ sigmaStd }) => sigmaStd > 0);
+  const take = (xt: tf.Tensor, place: tf.Scalar, t: tf.Tensor1D, coefs: tf.Tensor1D): Taken => {
     const x0Hat = predictX0(model, xt, t.tile([xt.shape[0]]), { clip });
     const [x0Coef, xtCoef, sigmaStd] = tf.unstack(coefs);
-    return { x0Hat, xs: combine({ x0Coef, xtCoef, sigmaStd }, x0Hat, xt, noise[0]) };
+    const z = noisy ? noise(rng(seed, place)) : undefined;
+    return { x0Hat, xs: combine({ x0Coef, xtCoef, sigmaStd }, x0Hat, xt, z) };
   };
   const plain: typeof take = (...inputs) => tf.tidy(() => take(...inputs));
   let run: typeof take = plan.length < WORTH_COMPILING ? plain : compile(take, { name: "transition" });
-  return (xt: tf.Tensor, { t, x0Coef, xtCoef, sigmaStd }: Transition, z?: tf.Tensor): Taken => {
-    const inputs = [tf.tensor1d([t], "int32"), tf.tensor1d([x0Coef, xtCoef, sigmaStd])] as const;
-    const noise = z ? [z] : [];
+  return (xt: tf.Tensor, place: number): Taken => {
+    const { t, x0Coef, xtCoef, sigmaStd } = plan[place];
+    const inputs = [
+      tf.scalar(place, "int32"),
+      tf.tensor1d([t], "int32"),
+      tf.tensor1d([x0Coef, xtCoef, sigmaStd]),
+    ] as const;
     try {
-      return run(xt, ...inputs, noise);
+      return run(xt, ...inputs);
     } catch (error) {
       if (run === plain) throw error;
       run = plain;
-      return run(xt, ...inputs, noise);
+      return run(xt, ...inputs);
     } finally {
       tf.dispose([...inputs]);
     }
   };
 }
 
-async function* walk(model: Model, start: tf.Tensor, options: SampleOptions): AsyncGenerator<Moment> {
-  const { rng, clip, onProgress } = options;
+/** A whole number for `rng`, drawn. */
+async function drawSeed(source: Rng): Promise<number> {
+  const drawn = source.integers([1], 0, 2 ** 31 - 1);
+  const [seed] = await drawn.data();
+  drawn.dispose();
+  return seed;
+}
+
+async function* walk(
+  model: Model,
+  start: tf.Tensor,
+  { rng: source, clip, onProgress, ...options }: SampleOptions,
+  noise: Noise = (own) => own.normal(start.shape),
+): AsyncGenerator<Moment> {
   const plan = options.plan ?? ancestralPlan(model.schedule, { variance: model.variance });
-  const take = transitionsOf(model, plan, clip);
   let xt = start;
   let taken: Taken | undefined;
   try {
-    for (const [done, step] of plan.entries()) {
-      const z = step.sigmaStd > 0 ? rng.normal(xt.shape) : undefined;
-      try {
-        taken = take(xt, step, z);
-      } finally {
-        z?.dispose();
-      }
-      yield { t: step.t, xt, x0Hat: taken.x0Hat };
+    const take = transitionsOf(model, plan, await drawSeed(source), noise, clip);
+    for (const [place, { t }] of plan.entries()) {
+      taken = take(xt, place);
+      yield { t, xt, x0Hat: taken.x0Hat };
       tf.dispose([xt, taken.x0Hat]);
       xt = taken.xs;
       taken = undefined;
       await tf.nextFrame();
-      onProgress?.(done + 1, plan.length);
+      onProgress?.(place + 1, plan.length);
     }
     yield { t: 0, xt, x0Hat: xt };
   } finally {

@@ -133,6 +133,13 @@ float* Scratch(size_t size) {
   return memory.data();
 }
 
+// Memory for one op, on the thread that runs it; its tasks have their own.
+float* Workspace(size_t size) {
+  thread_local std::vector<float> memory;
+  if (memory.size() < size) memory.resize(size);
+  return memory.data();
+}
+
 template <class Task>
 void ForEachImage(int64_t count, Task task) {
   ParallelFor(static_cast<int>(count), [](void* t, int i) { (*static_cast<Task*>(t))(i); }, &task);
@@ -336,7 +343,7 @@ class Chain {
 };
 
 // Rows that one task takes through all layers: few enough for the cache, enough to be worth handing over.
-constexpr int64_t kRowsOfATask = 128;
+constexpr int64_t kRowsOfATask = 126;
 
 int64_t PartsOf(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
@@ -422,21 +429,22 @@ void ComputeChainGrad(void*, TF_OpKernelContext* context) {
   constexpr int64_t kMostParts = 16;
   const int64_t share = PartsOf(rows, kMostParts), part_rows = share > kRowsOfATask ? share : kRowsOfATask;
   const int64_t count = PartsOf(rows, part_rows), size = ChainGradients::Size(chain);
-  std::vector<float> parts(size * (count > 0 ? count : 1)), transposed(size);
-  const ChainGradients to_transpose(chain, transposed.data()), sum(chain, parts.data());
+  float *transposed = Workspace(size * (count + (count > 0 ? 1 : 2))), *parts = transposed + size;
+  const ChainGradients to_transpose(chain, transposed), sum(chain, parts);
   for (int l = 0; l < layers; l++)
     BestKernels().transpose(chain.inputs(l), chain.outputs(l), weights[l].data(), chain.outputs(l),
                             to_transpose.weights[l]);
   const ChainShape shape = chain.shape();
   ForEachPart(rows, part_rows, [&](int i, int64_t first, int64_t length) {
-    const ChainGradients part(chain, parts.data() + i * size);
+    const ChainGradients part(chain, parts + i * size);
     const std::vector<float*> kept_at = chain.KeptAt(kept.data(), rows, first);
     BestKernels().dense_chain_grad(shape, static_cast<int>(length), dy.data() + first * outputs,
                                    x.data() + first * chain.inputs(0), to_transpose.weights.data(), kept_at.data(),
                                    dx.data() + first * chain.inputs(0), part.weights.data(), part.biases.data(),
                                    Scratch(ChainScratch(shape, static_cast<int>(length))));
   });
-  SumParts(parts.data(), count, size);
+  if (count == 0) memset(parts, 0, size * sizeof(float));
+  SumParts(parts, count, size);
   for (int l = 0; l < layers; l++) {
     memcpy(dweights[l].data(), sum.weights[l], dweights[l].size() * sizeof(float));
     memcpy(dbiases[l].data(), sum.biases[l], dbiases[l].size() * sizeof(float));

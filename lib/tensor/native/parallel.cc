@@ -1,6 +1,7 @@
 // A pool of threads for the fused ops: TensorFlow's own is not in its C API. The thread that calls takes part, so
 // an op never waits for a free thread, and two ops at once share the pool.
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
@@ -12,6 +13,28 @@
 
 namespace lower_bound {
 namespace {
+
+// Waking a sleeping thread takes 50 µs and more, as long as many an op. A thread therefore looks for this long before it
+// sleeps, giving its core to whoever else wants it: within a training step, and from one step of a small network to the
+// next, it finds work.
+constexpr std::chrono::microseconds kPatience{1000};
+
+template <class Condition>
+bool Spin(Condition holds) {
+  const auto end = std::chrono::steady_clock::now() + kPatience;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (holds()) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#elif defined(__aarch64__)
+      __asm__ volatile("yield");
+#endif
+    }
+    std::this_thread::yield();
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
 
 struct Job {
   void (*task)(void*, int);
@@ -35,9 +58,11 @@ class Pool {
     {
       std::lock_guard<std::mutex> lock(mutex_);
       jobs_.push_back(job);
+      posted_.fetch_add(1);
     }
     arrived_.notify_all();
     Work(*job);
+    Spin([&] { return job->done.load() == count; });
     std::unique_lock<std::mutex> lock(mutex_);
     for (auto it = jobs_.begin(); it != jobs_.end(); ++it) {
       if (*it != job) continue;
@@ -58,8 +83,10 @@ class Pool {
   }
 
   void Serve() {
-    for (;;) {
+    for (int seen = 0;;) {
       std::shared_ptr<Job> job;
+      Spin([&] { return posted_.load() != seen; });
+      seen = posted_.load();
       {
         std::unique_lock<std::mutex> lock(mutex_);
         arrived_.wait(lock, [&] { return !jobs_.empty(); });
@@ -74,6 +101,7 @@ class Pool {
   }
 
   std::mutex mutex_;
+  std::atomic<int> posted_{0};
   std::condition_variable arrived_, finished_;
   std::deque<std::shared_ptr<Job>> jobs_;
 };
