@@ -1,17 +1,18 @@
 /**
  * @file The one door to TensorFlow.js: which backend computes, chosen once per process.
  *
- * Order: the native addon that set-up compiled against PyPI's TensorFlow (`.cache/engine/<cuda|cpu>`), the
- * addon that the npm package itself downloads, and last tfjs's pure JavaScript. `LOWER_BOUND_ENGINE` =
- * `cuda` | `cpu` | `package` | `js` asks for one by name and accepts no other.
+ * Order: the native addon that set-up compiled against PyPI's TensorFlow with CUDA (`.cache/engine/cuda`), a GPU without
+ * CUDA by way of WebGPU, the native addon on the CPU (`.cache/engine/cpu`), the addon that the npm package itself
+ * downloads, and last tfjs's pure JavaScript. `LOWER_BOUND_ENGINE` names the one to take and accepts no other, or
+ * several in order: `cuda,cpu,js`.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 import util from "node:util";
 
 /** The engines by name, best first; the order in which they are tried. */
-export const ENGINES = ["cuda", "cpu", "package", "js"] as const;
+export const ENGINES = ["cuda", "webgpu", "cpu", "package", "js"] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 /** What computes in this process. */
@@ -19,11 +20,13 @@ export interface Engine {
   name: EngineName;
   /** One line for people: what it is, and for a fallback what it costs and how to get the native one. */
   description: string;
-  /** Whether TensorFlow's native kernels run (every engine but `js`). */
+  /** Whether TensorFlow's native kernels run (every engine but `webgpu` and `js`). */
   native: boolean;
 }
 
-const DESCRIPTIONS: Record<EngineName, string> = {
+type NativeName = Exclude<EngineName, "webgpu" | "js">;
+
+const DESCRIPTIONS: Record<Exclude<EngineName, "webgpu">, string> = {
   cuda: "native TensorFlow on an NVIDIA GPU (CUDA)",
   cpu: "native TensorFlow on the CPU (oneDNN)",
   package:
@@ -35,19 +38,21 @@ const DESCRIPTIONS: Record<EngineName, string> = {
 const projectRoot = resolve(__dirname, "../..");
 const packageRequire = createRequire(join(projectRoot, "package.json"));
 
-/** Path of an engine's compiled addon, whether or not it is there. `js` has none. */
-export function addonPath(name: Exclude<EngineName, "js">): string {
+/** Path of a native engine's compiled addon, whether or not it is there. */
+export function addonPath(name: NativeName): string {
   if (name !== "package") return join(projectRoot, ".cache", "engine", name, "tfjs_binding.node");
   const packageFolder = dirname(packageRequire.resolve("@tensorflow/tfjs-node-gpu/package.json"));
   return join(packageFolder, "lib", "napi-v8", "tfjs_binding.node");
 }
 
-function requested(): readonly EngineName[] {
+/** The engines that were asked for by name, or undefined. */
+function requested(): readonly EngineName[] | undefined {
   const asked = process.env.LOWER_BOUND_ENGINE;
-  if (!asked) return ENGINES;
-  if (!(ENGINES as readonly string[]).includes(asked))
+  if (!asked) return undefined;
+  return asked.split(",").map((name) => {
+    if ((ENGINES as readonly string[]).includes(name)) return name as EngineName;
     throw new Error(`LOWER_BOUND_ENGINE is "${asked}", expected one of ${ENGINES.join(", ")}.`);
-  return [asked as EngineName];
+  });
 }
 
 /** Set before TensorFlow's library is loaded, each only where the user has not set it. */
@@ -61,35 +66,55 @@ function prepareEnvironment(): void {
   legacy.isArray ??= Array.isArray;
 }
 
-function registerNative(name: Exclude<EngineName, "js">): void {
+function startNative(name: NativeName): Engine {
+  if (!existsSync(addonPath(name))) throw new Error(`no addon at ${addonPath(name)}`);
   const tfjs = packageRequire("@tensorflow/tfjs") as typeof import("@tensorflow/tfjs");
   const binding = packageRequire(addonPath(name));
   packageRequire("@tensorflow/tfjs-node-gpu/dist/register_all_kernels");
   const { NodeJSKernelBackend } = packageRequire("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend");
   tfjs.registerBackend("tensorflow", () => new NodeJSKernelBackend(binding, "@tensorflow/tfjs-node-gpu"), 3);
   tfjs.setBackend("tensorflow");
+  return { name, description: DESCRIPTIONS[name], native: true };
+}
+
+/** Whether a look for a GPU is worth loading what it takes, a tenth of a second: on Linux its device file is there. */
+function mayHaveGpu(): boolean {
+  if (process.platform !== "linux") return true;
+  const files = existsSync("/dev/dri") ? readdirSync("/dev/dri") : [];
+  return files.some((name) => name.startsWith("render")) || existsSync("/dev/nvidia0");
+}
+
+function startWebGpu(byName: boolean): Engine {
+  if (!byName && !mayHaveGpu()) throw new Error("no GPU");
+  const webGpu = require("./webgpu") as typeof import("./webgpu"); // loaded where it is wanted, since Dawn is optional
+  const { name, isSoftware } = webGpu.startWebGpu({ allowSoftware: byName });
+  const cost = isSoftware ? "; the processor imitates this GPU, slower than the cpu engine" : "";
+  const description = `WebGPU on ${name}: compile runs its function op by op here, without fused ops${cost}`;
+  return { name: "webgpu", description, native: false };
+}
+
+function startJs(): Engine {
+  (packageRequire("@tensorflow/tfjs") as typeof import("@tensorflow/tfjs")).setBackend("cpu");
+  return { name: "js", description: DESCRIPTIONS.js, native: false };
+}
+
+function startOne(name: EngineName, byName: boolean): Engine {
+  if (name === "js") return startJs();
+  return name === "webgpu" ? startWebGpu(byName) : startNative(name);
 }
 
 function start(): Engine {
   prepareEnvironment();
   const failures: string[] = [];
-  for (const name of requested()) {
-    if (name === "js") break;
-    if (!existsSync(addonPath(name))) {
-      failures.push(`${name}: no addon at ${addonPath(name)}`);
-      continue;
-    }
+  const names = requested();
+  for (const name of names ?? ENGINES) {
     try {
-      registerNative(name);
-      return { name, description: DESCRIPTIONS[name], native: true };
+      return startOne(name, names !== undefined);
     } catch (error) {
       failures.push(`${name}: ${(error as Error).message}`);
     }
   }
-  if (!requested().includes("js"))
-    throw new Error(`No engine could start (${failures.join("; ")}). Run: npm run doctor`);
-  (packageRequire("@tensorflow/tfjs") as typeof import("@tensorflow/tfjs")).setBackend("cpu");
-  return { name: "js", description: DESCRIPTIONS.js, native: false };
+  throw new Error(`No engine could start (${failures.join("; ")}). Run: npm run doctor`);
 }
 
 /** The engine of this process. Starting it is a side effect of importing `lib/tensor`. */

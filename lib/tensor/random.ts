@@ -3,11 +3,14 @@
  *
  * On the native engine the draws are TensorFlow's stateless ops, whose counter-based generator (Philox, Salmon et
  * al. 2011) has no state to save: a resumed run that asks for the same seed and step gets the same numbers, eager or
- * compiled. The pure JavaScript engine has other numbers, with the same contract.
+ * compiled. A GPU without CUDA draws the same ones by programs of our own (webgpu/random.ts). The pure JavaScript engine
+ * has other numbers, with the same contract.
  */
 import * as tf from "@tensorflow/tfjs";
 import { isRecording } from "./compile/recorder";
+import { engine } from "./engine";
 import { nativeBackend, rawOp } from "./native";
+import { type Distribution, drawStateless } from "./webgpu/random";
 
 /** A source of independent draws; each call gives new ones. The caller disposes them. */
 export interface Rng {
@@ -34,36 +37,46 @@ const keyOf = (seed: number, call: number): number =>
 const int32 = { type: "int32" } as const;
 const float32 = { type: "float32" } as const;
 
-/** One draw by a stateless op; its 64-bit seed is the call's key and the step. */
-function stateless(
-  op: string,
-  dtype: typeof int32 | typeof float32,
+const OPS = {
+  normal: ["StatelessRandomNormal", float32],
+  uniform: ["StatelessRandomUniform", float32],
+  integers: ["StatelessRandomUniformInt", int32],
+} as const;
+
+/** One draw of a distribution; integers are of [low, high). */
+type Draw = (
+  distribution: Distribution,
   shape: number[],
   key: number,
-  step: Step,
-) {
-  return (...range: number[]): tf.Tensor =>
-    tf.tidy(() => {
-      const low = typeof step === "number" ? tf.scalar(step, "int32") : step;
-      const seed = tf.stack([tf.scalar(key, "int32"), low]);
-      const limits = range.map((limit) => tf.scalar(limit, "int32"));
-      const inputs = [tf.tensor1d(shape, "int32"), seed, ...limits];
-      return rawOp(op, { dtype, T: int32, Tseed: int32 }, inputs)[0];
-    });
-}
+  step: tf.Tensor,
+  low: number,
+  high: number,
+) => tf.Tensor;
+
+/** A draw by TensorFlow's stateless op; its 64-bit seed is the call's key and the step. */
+const drawByOp: Draw = (distribution, shape, key, step, low, high) => {
+  const [op, dtype] = OPS[distribution];
+  const seed = tf.stack([tf.scalar(key, "int32"), step]);
+  const limits = distribution === "integers" ? [low, high].map((limit) => tf.scalar(limit, "int32")) : [];
+  return rawOp(op, { dtype, T: int32, Tseed: int32 }, [tf.tensor1d(shape, "int32"), seed, ...limits])[0];
+};
 
 /** A step of a run: a number, or an int32 scalar where a compiled function takes it as an input. */
 export type Step = number | tf.Scalar;
 
-function nativeRng(seed: number, step: Step): Rng {
+function statelessRng(draw: Draw, seed: number, step: Step): Rng {
   let calls = 0;
-  const key = () => keyOf(seed, calls++);
+  const next = (distribution: Distribution, shape: number[], low = 0, high = 1) =>
+    tf.tidy(() => {
+      const at = typeof step === "number" ? tf.scalar(step, "int32") : step;
+      return draw(distribution, shape, keyOf(seed, calls++), at, low, high);
+    });
   return {
-    normal: (shape) => stateless("StatelessRandomNormal", float32, shape, key(), step)(),
-    uniform: (shape) => stateless("StatelessRandomUniform", float32, shape, key(), step)(),
-    integers: (shape, low, high) => {
+    normal: (shape) => next("normal", shape),
+    uniform: (shape) => next("uniform", shape),
+    integers(shape, low, high) {
       checkRange(low, high);
-      return stateless("StatelessRandomUniformInt", int32, shape, key(), step)(low, high);
+      return next("integers", shape, low, high);
     },
   };
 }
@@ -113,5 +126,6 @@ export function rng(seed: number, step: Step = 0): Rng {
     throw new Error(
       `rng: step is the number ${step} inside a compiled function, where each call would draw the same. Pass it as an input: tf.scalar(step, "int32").`,
     );
-  return nativeBackend ? nativeRng(seed, step) : plainRng(seed, step);
+  if (nativeBackend) return statelessRng(drawByOp, seed, step);
+  return engine.name === "webgpu" ? statelessRng(drawStateless, seed, step) : plainRng(seed, step);
 }
