@@ -76,7 +76,9 @@ export function createCompiler(service: CellService): CellCompiler {
     if (syntaxErrors(parsed).length > 0)
       return fail(syntaxErrors(parsed).map((one) => ({ ...one, file: undefined })));
     const names = declaredNames(parsed);
-    const program = service.programFor(source + suffix(parsed, names, known));
+    const text = source + suffix(parsed, names, known);
+    service.keepImports(text); // before the program is made: one made after it would be made from the ground up
+    const program = service.programFor(text);
     const file = program.getSourceFile(service.file) as ts.SourceFile;
     const errors = [
       ...editedFilesErrors(program, file, since),
@@ -85,7 +87,6 @@ export function createCompiler(service: CellService): CellCompiler {
       ),
     ].filter(({ category }) => category === ts.DiagnosticCategory.Error);
     if (errors.length > 0) return fail(errors);
-    service.keepImports();
     const findings: Findings = { imports: [], async: false };
     const { js, dts, map } = emit(program, file, source.length, findings);
     const cell: CompiledCell = {

@@ -21,6 +21,7 @@ import {
   writeKernelspec,
 } from "./testing/kernel";
 import { notebookOf } from "./testing/lab";
+import { type KernelSpec, RawClient } from "./testing/raw";
 
 const at = layout(projectRoot);
 const skip = noJupyter() ?? noFrontEnds(at);
@@ -307,27 +308,80 @@ half(84)
   });
 
   describe("VS Code, by what it asks of a kernel", () => {
-    interface Spec {
+    interface Answer {
+      status: string;
+      language_info?: { name: string };
+      matches?: string[];
+    }
+    interface Found {
       resource_dir: string;
-      spec: { argv: string[]; language: string; display_name: string; interrupt_mode: string };
+      spec: KernelSpec;
     }
 
-    test("the kernelspec in the virtual environment is found, names an absolute program and VS Code's language", async () => {
-      // VS Code looks into share/jupyter/kernels of the environments that it finds in the workspace, .venv first.
+    /** The kernelspec that set-up installed, as VS Code finds it: in share/jupyter/kernels of the workspace's .venv. */
+    async function installed(): Promise<Found> {
       delete environment.JUPYTER_PATH;
       try {
         const { stdout } = await succeed("-m jupyter kernelspec", "list", "--json");
-        const { resource_dir, spec }: Spec = JSON.parse(stdout).kernelspecs["lower-bound"];
-        assert.equal(dirname(dirname(resource_dir)), at.share);
-        assert.equal(spec.language, "typescript", "the id of VS Code's language");
-        assert.equal(spec.interrupt_mode, "message");
-        assert.ok(
-          spec.argv.slice(0, 2).every((path) => existsSync(path)),
-          spec.argv.join(" "),
-        );
-        assert.ok(spec.argv.includes("{connection_file}"));
+        return JSON.parse(stdout).kernelspecs["lower-bound"];
       } finally {
         environment.JUPYTER_PATH = file("share");
+      }
+    }
+
+    test("the kernelspec in the virtual environment is found, names an absolute program and VS Code's language", async () => {
+      const { resource_dir, spec } = await installed();
+      assert.equal(dirname(dirname(resource_dir)), at.share);
+      assert.equal(spec.language, "typescript", "the id of VS Code's language");
+      assert.equal(spec.interrupt_mode, "message");
+      assert.ok(
+        spec.argv.slice(0, 2).every((path) => existsSync(path)),
+        spec.argv.join(" "),
+      );
+      assert.ok(spec.argv.includes("{connection_file}"));
+    });
+
+    test("started without Jupyter's Python: cells, Tab, a prompt, Stop and the end over bare ZeroMQ", async () => {
+      const client = await RawClient.start((await installed()).spec, folder);
+      try {
+        const ask = async (channel: "shell" | "control", type: string, content = {}) =>
+          (await client.replyTo(client.send(channel, type, content))).content as unknown as Answer;
+        const cell = (code: string) => {
+          const content = {
+            code,
+            silent: false,
+            store_history: true,
+            user_expressions: {},
+            allow_stdin: true,
+          };
+          return client.send("shell", "execute_request", { ...content, stop_on_error: false });
+        };
+        const outputOf = (id: string, type: string) =>
+          client.wait(({ header, parent }) => header.msg_type === type && parent.msg_id === id);
+
+        assert.equal((await ask("shell", "kernel_info_request")).language_info?.name, "typescript");
+        assert.deepEqual((await outputOf(cell("6 * 7"), "execute_result")).content.data, {
+          "text/plain": "42",
+        });
+        const completion = await ask("shell", "complete_request", { code: "Math.ma", cursor_pos: 7 });
+        assert.deepEqual(completion.matches, ["max"]);
+
+        const asking = cell(`(await prompt("name? ")).length`);
+        const { header, content } = await client.wait(({ header }) => header.msg_type === "input_request");
+        assert.equal(content.prompt, "name? ");
+        client.send("stdin", "input_reply", { value: "Ada" }, header);
+        assert.deepEqual((await outputOf(asking, "execute_result")).content.data, { "text/plain": "3" });
+
+        const endless = cell(`console.log("begun"); while (true);`);
+        await outputOf(endless, "stream");
+        assert.equal((await ask("control", "interrupt_request")).status, "ok");
+        assert.equal((await client.replyTo(endless)).content.ename, "KeyboardInterrupt");
+
+        const ended = new Promise((done) => client.process.once("exit", done));
+        client.send("control", "shutdown_request", { restart: false });
+        await ended;
+      } finally {
+        client.close();
       }
     });
 

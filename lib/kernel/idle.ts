@@ -1,4 +1,4 @@
-/** @file Gives memory back when a thread rests: by itself V8 collects only when new objects need the place. */
+/** @file What is done when nobody asks for anything: memory is given back, and work that will be asked for is done ahead. */
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
@@ -17,7 +17,10 @@ const usedBytes = () => {
   return used_heap_size + external_memory;
 };
 
-/** A function to call when work is done: a second after the last call, what the work left is collected. */
+/**
+ * A function to call when work is done: a second after the last call, what the work left is collected. By itself V8
+ * collects only when new objects need the place.
+ */
 export function collectWhenIdle(): () => void {
   const collect = findCollector();
   let left = 0;
@@ -31,4 +34,49 @@ export function collectWhenIdle(): () => void {
     clearTimeout(timer);
     timer = setTimeout(rest, IDLE_MS).unref();
   };
+}
+
+const SPARE_MS = 1000;
+
+/** Tasks for the time in which nothing is asked, one at a time and in order. */
+export interface SpareTime {
+  later(task: () => void): void;
+  /** To call when something is asked: the tasks wait on. */
+  touch(): void;
+}
+
+export function createSpareTime(): SpareTime {
+  const tasks: (() => void)[] = [];
+  let timer: NodeJS.Timeout | undefined;
+  const touch = () => {
+    clearTimeout(timer);
+    if (tasks.length > 0) timer = setTimeout(work, SPARE_MS).unref();
+  };
+  const work = () => {
+    tasks.shift()?.();
+    touch();
+  };
+  return {
+    later: (task) => {
+      tasks.push(task);
+      touch();
+    },
+    touch,
+  };
+}
+
+/** The same methods; `touch` is called when one of them is, and when it has answered. */
+export function thenTouch<T extends object>(methods: T, touch: () => void): T {
+  return new Proxy(methods, {
+    get:
+      (target, name) =>
+      (...args: unknown[]) => {
+        touch();
+        try {
+          return (target[name as keyof T] as (...args: unknown[]) => unknown)(...args);
+        } finally {
+          touch();
+        }
+      },
+  });
 }

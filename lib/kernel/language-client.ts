@@ -2,9 +2,9 @@
  * @file Finds the language server that the kernels of a project share, or starts it, or where that cannot be has one in
  * a thread. A server that dies is started again, and asked again: it keeps nothing that would be lost.
  */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { lstatSync, mkdirSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync } from "node:fs";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -42,13 +42,7 @@ const tryConnect = (address: string): Promise<Socket | undefined> =>
     socket.once("error", () => resolve(undefined));
   });
 
-const RETRY_MS = 20;
-const PATIENCE_MS = 120_000;
-
-/** A connection to the server at `address`, which is started if need be; undefined if it cannot be. */
-async function reachServer(address: string, project: string): Promise<Socket | undefined> {
-  const there = await tryConnect(address);
-  if (there) return there;
+function spawnServer(address: string, project: string): ChildProcess {
   // A small nursery costs the checker nothing and keeps 20 MB free.
   const args = [
     "--expose-gc",
@@ -59,6 +53,50 @@ async function reachServer(address: string, project: string): Promise<Socket | u
   ];
   const env = { ...process.env, NODE_OPTIONS: "" }; // a limit to this kernel's memory is none to the server's
   const server = spawn(process.execPath, args, { detached: true, stdio: "ignore", cwd: project, env });
+  server.on("error", () => {}); // whoever waits for it starts another, and hears of it
+  server.unref();
+  return server;
+}
+
+/**
+ * Starts the project's server where none can be, so that it reads the types while this kernel's own threads start.
+ * Whether it did.
+ */
+export function startServerEarly(project: string): boolean {
+  const address = serverAddress(project);
+  if (!address || existsSync(address)) return false;
+  spawnServer(address, project);
+  return true;
+}
+
+const RETRY_MS = 20;
+const PATIENCE_MS = 120_000;
+/** After this long a server that was started early is given up, and another started. */
+const EARLY_PATIENCE_MS = 5000;
+
+/** A connection to the server at `address`; undefined where there is none within `patienceMs` or `isOver` says so. */
+async function waitForServer(
+  address: string,
+  patienceMs: number,
+  isOver = () => false,
+): Promise<Socket | undefined> {
+  for (const until = performance.now() + patienceMs; performance.now() < until; await sleep(RETRY_MS)) {
+    const wasOver = isOver();
+    const socket = await tryConnect(address);
+    if (socket || wasOver) return socket;
+  }
+  return undefined;
+}
+
+/** A connection to the server at `address`, which is started if need be; undefined if it cannot be. */
+async function reachServer(
+  address: string,
+  project: string,
+  isStarting: boolean,
+): Promise<Socket | undefined> {
+  const there = await (isStarting ? waitForServer(address, EARLY_PATIENCE_MS) : tryConnect(address));
+  if (there) return there;
+  const server = spawnServer(address, project);
   let over = false;
   server.on("error", () => {
     over = true;
@@ -66,13 +104,7 @@ async function reachServer(address: string, project: string): Promise<Socket | u
   server.on("exit", () => {
     over = true; // maybe because another kernel's server was there first
   });
-  server.unref();
-  for (const until = performance.now() + PATIENCE_MS; performance.now() < until; await sleep(RETRY_MS)) {
-    const wasOver = over;
-    const socket = await tryConnect(address);
-    if (socket || wasOver) return socket;
-  }
-  return undefined;
+  return waitForServer(address, PATIENCE_MS, () => over);
 }
 
 function startThread(project: string): Port {
@@ -86,14 +118,20 @@ function startThread(project: string): Port {
 /** Calls are sent again this often when the server dies over them. */
 const ATTEMPTS = 3;
 
-/** The language server's methods. `greet` is called first on each new connection. */
+/**
+ * The language server's methods. `greet` is called first on each new connection.
+ * @param wasStarted what `startServerEarly` answered
+ */
 export function connectLanguage(
   project: string,
+  wasStarted: boolean,
   greet: (language: Remote<LanguageApi>) => void,
 ): Remote<LanguageApi> {
+  let isStarting = wasStarted;
   const open = async (): Promise<Remote<LanguageApi>> => {
     const address = serverAddress(project);
-    const socket = address ? await reachServer(address, project) : undefined;
+    const socket = address ? await reachServer(address, project, isStarting) : undefined;
+    isStarting = false;
     const port = socket ? portOf(socket) : startThread(project);
     port.on("close", () => {
       connection = undefined;

@@ -4,7 +4,8 @@
  */
 import { rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
-import { collectWhenIdle } from "./idle";
+import { loadWithCodeCache } from "./code-cache";
+import { collectWhenIdle, thenTouch } from "./idle";
 import { serve } from "./link";
 import type { LanguageApi } from "./messages";
 import { portOf } from "./socket";
@@ -14,22 +15,18 @@ const LINGER_MS = 10_000;
 
 /** The API, whose module (TypeScript) is loaded only now: the socket must be there first. */
 function loadLanguage(project: string): LanguageApi {
+  const saveCode = loadWithCodeCache(require.resolve("typescript"), __dirname);
   const { createLanguage } = require("./language") as typeof import("./language");
-  return createLanguage(project);
-}
-
-function thenTouch<T extends object>(methods: T, touch: () => void): T {
-  return new Proxy(methods, {
-    get: (target, name) => {
-      touch();
-      return Reflect.get(target, name);
-    },
-  });
+  return createLanguage(project, saveCode);
 }
 
 /** Serves on this socket until the last client has gone; ends at once where another server serves there. */
 export function startServer(address: string, project: string): void {
-  let language: LanguageApi | undefined;
+  let loaded: LanguageApi | undefined;
+  const language = () => {
+    loaded ??= thenTouch(loadLanguage(project), collectWhenIdle());
+    return loaded;
+  };
   let clients = 0;
   let end: NodeJS.Timeout | undefined;
   const endLater = () => {
@@ -38,8 +35,7 @@ export function startServer(address: string, project: string): void {
   const server = createServer((socket) => {
     clients++;
     clearTimeout(end);
-    language ??= thenTouch(loadLanguage(project), collectWhenIdle());
-    serve<LanguageApi>(portOf(socket), language);
+    serve<LanguageApi>(portOf(socket), language());
     socket.on("close", () => {
       if (--clients === 0) endLater();
     });
@@ -52,6 +48,7 @@ export function startServer(address: string, project: string): void {
       server.listen(address);
     });
   });
+  server.on("listening", () => setImmediate(language)); // while the kernel that started this one comes
   server.listen(address);
   endLater();
 }

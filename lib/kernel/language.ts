@@ -3,6 +3,7 @@ import { basename, join } from "node:path";
 import ts from "typescript";
 import { type Assistant, createAssistant, isComplete } from "./assist";
 import { type CellCompiler, createCompiler } from "./compile";
+import { createSpareTime, thenTouch } from "./idle";
 import type { LanguageApi } from "./messages";
 import { createTransformer } from "./project-modules";
 import { CACHE_LIMITS, prune } from "./prune";
@@ -34,12 +35,29 @@ const dispose = ({ plain, full }: Folder) => {
   for (const { service } of [plain, ...(full ? [full] : [])]) service.languageService.dispose();
 };
 
-/** @param project Where `.cache` is. */
-export function createLanguage(project: string): LanguageApi {
+/** Asks once for what a reader asks by Tab and Shift-Tab: the first answer takes V8 several times as long as later ones. */
+function practise({ assistant }: Language, before: string, known: readonly Declaration[]): void {
+  assistant.complete(`${before}.`, [...before].length + 1, known);
+  assistant.inspect(before, 1, known);
+}
+
+/**
+ * @param project Where `.cache` is.
+ * @param whenWarm Called in spare time, after what readers usually ask was asked once.
+ */
+export function createLanguage(project: string, whenWarm = () => {}): LanguageApi {
   const cache = join(project, ".cache", "kernel");
   const sources = new Sources();
   /** By path, the last used at the end. */
   const folders = new Map<string, Folder>();
+  const spare = createSpareTime();
+  const practiseLater = (language: Language, before: string, known: readonly Declaration[]) =>
+    spare.later(() => {
+      const inUse = [...folders.values()].some(({ plain, full }) => language === plain || language === full);
+      if (!inUse) return; // another took its place
+      practise(language, before, known);
+      whenWarm();
+    });
   const transform = createTransformer(join(cache, "modules"), `1 ${ts.version} ${__dirname}`);
   prune(cache, CACHE_LIMITS, ["modules", basename(__dirname)]);
   prune(join(cache, "modules"), CACHE_LIMITS);
@@ -67,7 +85,18 @@ export function createLanguage(project: string): LanguageApi {
     return folder.full;
   };
 
-  return {
+  /** Imports bring another program, of which the first questions would be slow again. */
+  const compile: LanguageApi["compile"] = ({ folder, started }, source, name, known) => {
+    const language = languageFor(folder, source, known);
+    const before = language.service.imports.size;
+    const compilation = language.compiler.compile(source, name, known, started);
+    const last = compilation.ok ? compilation.declared.at(-1) : undefined;
+    if (compilation.ok && last && language.service.imports.size > before)
+      practiseLater(language, last.name, [...known, ...compilation.declared]);
+    return compilation;
+  };
+
+  const api: LanguageApi = {
     open: ({ folder: path, started }) => {
       sources.lookAtPackages();
       const old = folders.get(path);
@@ -77,9 +106,9 @@ export function createLanguage(project: string): LanguageApi {
       full?.service.programFor("");
       keep(path, { plain, full });
       if (old) dispose(old); // only now: the trees that both use are kept by the others
+      practiseLater(plain, "Math", []);
     },
-    compile: ({ folder, started }, source, name, known) =>
-      languageFor(folder, source, known).compiler.compile(source, name, known, started),
+    compile,
     complete: ({ folder }, source, cursor, known) =>
       languageFor(folder, source, known).assistant.complete(source, cursor, known),
     inspect: ({ folder }, source, cursor, known) =>
@@ -94,4 +123,5 @@ export function createLanguage(project: string): LanguageApi {
         : undefined;
     },
   };
+  return thenTouch(api, spare.touch);
 }

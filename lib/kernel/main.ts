@@ -7,8 +7,10 @@ import { MessageChannel, Worker } from "node:worker_threads";
 import { createComms } from "./comms";
 import { collectWhenIdle } from "./idle";
 import { InterruptSwitch, KeyboardInterrupt } from "./interrupt";
+import { startServerEarly } from "./language-client";
 import { type BlockingPort, connectBlocking, serve } from "./link";
 import type { Bundle, ModuleApi, ProtocolData, RunnerApi } from "./messages";
+import { createModels } from "./models";
 import { createLoader } from "./modules";
 import { createOutput, type KernelDisplay, type Output, redirectStreams } from "./output";
 import { createRunner } from "./runner";
@@ -34,6 +36,7 @@ function startProtocol({ connectionFile, project }: KernelOptions, signals: Sign
     project,
     signals,
     modules: { port: channel.port2, bell },
+    languageStarted: startServerEarly(project),
   };
   const protocol = new Worker(join(__dirname, "protocol.js"), {
     workerData,
@@ -49,12 +52,12 @@ function startProtocol({ connectionFile, project }: KernelOptions, signals: Sign
 }
 
 /** What cells find without importing it; `builtins.ts` declares the same to the checker. */
-function builtinValues(output: Output, { slider }: Widgets): Record<string, unknown> {
+function builtinValues(output: Output, widgets: Widgets): Record<string, unknown> {
   const update = (displayId: string, bundle: Bundle) => output.display(bundle, { displayId, update: true });
   const display = Object.assign((...args: Parameters<KernelDisplay["display"]>) => output.display(...args), {
     update,
   });
-  return { display, clearOutput: output.clearOutput, prompt: output.prompt, slider };
+  return { display, clearOutput: output.clearOutput, prompt: output.prompt, ...widgets };
 }
 
 function installDisplay({ display, clearOutput }: Output): void {
@@ -69,6 +72,22 @@ function reporter(output: Output): (error: unknown) => void {
   };
 }
 
+/** Shows Node's warnings (what is deprecated, experimental, leaks) under the cell that they come from, each once there. */
+function showWarnings(output: Output, { origins }: InterruptSwitch): void {
+  const shown = new WeakMap<object, Set<string>>();
+  process.removeAllListeners("warning"); // Node's own listener writes past the redirected streams
+  process.on("warning", ({ name, message, ...more }) => {
+    if (name === "DeprecationWarning" && process.noDeprecation) return;
+    const { code, detail } = more as { code?: string; detail?: string };
+    const text = [`${name}${code ? ` [${code}]` : ""}: ${message}`, ...(detail ? [detail] : [])].join("\n");
+    const cell = origins.getStore() ?? output;
+    const known = shown.get(cell) ?? new Set();
+    if (known.has(text)) return;
+    shown.set(cell, known.add(text));
+    output.print("stderr", `${text}\n`);
+  });
+}
+
 /** Starts the kernel; it lives until the front end shuts it down or its parent is gone. */
 export function startKernel(options: KernelOptions): void {
   const signals = createSignals();
@@ -81,6 +100,7 @@ export function startKernel(options: KernelOptions): void {
   const report = reporter(output);
   process.on("uncaughtException", report);
   process.on("unhandledRejection", report);
+  showWarnings(output, interrupts);
   process.on("SIGINT", () => interrupts.request());
   process.on("exit", () => {
     waitForOutput(signals);
@@ -89,13 +109,21 @@ export function startKernel(options: KernelOptions): void {
 
   const comms = createComms(output.comm);
   const loader = createLoader(process.cwd(), connectBlocking<ModuleApi>(modules));
-  const runner = createRunner(interrupts, loader, output, builtinValues(output, createWidgets(comms)));
+  const runner = createRunner(
+    interrupts,
+    loader,
+    output,
+    builtinValues(output, createWidgets(createModels(comms))),
+  );
   const rest = collectWhenIdle();
   const api: { [K in keyof RunnerApi]: (...args: Parameters<RunnerApi[K]>) => unknown } = {
-    run: (cell, name, request, allowStdin) => {
+    run: async (cell, name, request, allowStdin) => {
       output.latest = request;
       output.allowStdin = allowStdin;
-      return runner.run(cell, name, request).finally(rest);
+      const outcome = await runner.run(cell, name, request);
+      await new Promise(setImmediate); // Node tells of warnings and of rejections that nobody waits for only now
+      rest();
+      return outcome;
     },
     comm: (message, request) => {
       output.latest = request;

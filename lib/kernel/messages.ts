@@ -123,4 +123,6 @@ export interface ProtocolData {
   project: string;
   signals: Signals;
   modules: BlockingPort;
+  /** Whether this kernel has just started the language server. */
+  languageStarted: boolean;
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { createHmac, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,6 +16,7 @@ import {
   until,
   writeKernelspec,
 } from "./testing/kernel";
+import { type KernelSpec, RawClient } from "./testing/raw";
 
 const options = { skip: noJupyter(), timeout: 900_000 };
 
@@ -128,6 +130,18 @@ console.group("group"); console.log("%s is %d", "x", 3); console.groupEnd();`);
     assert.equal(await kernel.text("1 + 1"), "2");
   });
 
+  test("Node's warnings show under the cell that they come from, each once there", async () => {
+    const code = `for (let i = 0; i < 3; i++) process.emitWarning("old way", { type: "DeprecationWarning", code: "OWN1" });
+for (let i = 0; i < 2; i++) process.emitWarning("look out", { detail: "more of it" });
+await null;`;
+    const later = kernel.submit(`setTimeout(() => process.emitWarning("late"), 300);`);
+    const { stderr, stdout } = await kernel.execute(code);
+    assert.equal(stderr, "DeprecationWarning [OWN1]: old way\nWarning: look out\nmore of it\n");
+    assert.equal(stdout, "");
+    await kernel.wait(({ parent, content }) => parent === later && content.text === "Warning: late\n");
+    assert.equal((await kernel.execute(code)).stderr, stderr, "another cell has its own");
+  });
+
   test("after an error the cells that wait are aborted; a later one runs", async () => {
     const gate = makeGate();
     const failing = kernel.submit(`${gate.inLoop} throw new Error("first");`);
@@ -200,6 +214,66 @@ chosen`,
       ({ type, content }) => type === "comm_msg" && content.data.method === "update_states",
     );
     assert.equal(states.content.data.states[model_id].state.value, 5);
+  });
+
+  test("an anywidget: state and bytes both ways, messages, and what a page that was loaded anew is told", async () => {
+    const made = await kernel.execute(
+      `const own = anywidget({ esm: "export default {}", css: "b {}", state: { count: 1, deep: [{ bytes: new Uint8Array([1, 2]) }] } });
+own.onChange((change) => console.log("changed", change));
+own.onMessage((content, buffers) => own.send({ echo: content }, buffers));
+own`,
+    );
+    const { model_id } = made.data["application/vnd.jupyter.widget-view+json"];
+    const opened = made.messages.find(({ type }) => type === "comm_open")!;
+    const { state, buffer_paths } = opened.content.data;
+    assert.equal(opened.content.target_name, "jupyter.widget");
+    assert.equal(opened.metadata.version, "2.1.0");
+    assert.deepEqual(
+      [state._model_module, state._model_name, state._view_name],
+      ["anywidget", "AnyModel", "AnyView"],
+    );
+    assert.deepEqual([state._esm, state._css, state.count], ["export default {}", "b {}", 1]);
+    assert.deepEqual(buffer_paths, [["deep", 0, "bytes"]]);
+    assert.deepEqual(opened.buffers, [Buffer.from([1, 2]).toString("base64")]);
+
+    const tell = (data: object, buffers: string[] = []) =>
+      kernel.send("shell", "comm_msg", { comm_id: model_id, data }, buffers);
+    const bytes = Buffer.from([3, 4, 5]).toString("base64");
+    tell({ method: "update", state: { count: 2, deep: [{}] }, buffer_paths: [["deep", 0, "bytes"]] }, [
+      bytes,
+    ]);
+    await kernel.wait(({ type, content }) => type === "stream" && /changed.*count: 2/.test(content.text));
+    assert.equal(
+      await kernel.text(`[own.get("count"), [...own.get("deep")[0].bytes]]`),
+      "[ 2, [ 3, 4, 5 ] ]",
+    );
+    tell({ method: "custom", content: { ask: "?" } }, [bytes]);
+    const answer = await kernel.wait(
+      ({ type, content }) => type === "comm_msg" && content.data.method === "custom",
+    );
+    assert.deepEqual(answer.content.data.content, { echo: { ask: "?" } });
+    assert.deepEqual(answer.buffers, [bytes]);
+
+    kernel.send("shell", "comm_open", { comm_id: "anew", target_name: "jupyter.widget.control", data: {} });
+    kernel.send("shell", "comm_msg", { comm_id: "anew", data: { method: "request_states" } });
+    const told = await kernel.wait(
+      ({ type, content }) =>
+        type === "comm_msg" && content.comm_id === "anew" && content.data.method === "update_states",
+    );
+    assert.equal(told.content.data.states[model_id].state.count, 2);
+    assert.deepEqual(told.content.data.buffer_paths, [[model_id, "state", "deep", 0, "bytes"]]);
+    assert.deepEqual(told.buffers, [bytes]);
+
+    const closed = await kernel.execute("own.close();");
+    assert.ok(
+      closed.messages.some(({ type, content }) => type === "comm_close" && content.comm_id === model_id),
+    );
+    const wrong = await kernel.execute(`anywidget({ esm: " " });`);
+    assert.match(wrong.error!.evalue, /^anywidget: esm is empty, expected the text of an ES module/);
+    const mistyped = await kernel.execute(
+      `anywidget({ esm: "x", state: { count: 1 } }).set({ count: "two" });`,
+    );
+    assert.match(mistyped.error!.evalue, /Type 'string' is not assignable to type 'number'/);
   });
 
   test("a comm to an unknown target is closed", async () => {
@@ -293,6 +367,26 @@ chosen`,
       assert.equal(await kernel.text("runs"), "1");
     });
   });
+});
+
+test("who begins to listen is told whether the kernel is busy, and with what", options, async () => {
+  const spec: KernelSpec = JSON.parse(readFileSync(writeKernelspec(makeFolder()), "utf8"));
+  const client = await RawClient.start(spec, makeFolder());
+  try {
+    const told = (state: string) => client.wait(({ content }) => content.execution_state === state);
+    assert.deepEqual((await told("idle")).parent, {}); // asked by nobody
+    const loop = { code: `console.log("begun"); while (true);`, allow_stdin: false };
+    const id = client.send("shell", "execute_request", loop);
+    await client.wait(({ header }) => header.msg_type === "stream");
+    client.listenAnew();
+    assert.equal((await told("busy")).parent.msg_id, id);
+    client.send("control", "interrupt_request", {});
+    assert.equal((await client.replyTo(id)).content.ename, "KeyboardInterrupt");
+    client.listenAnew();
+    assert.deepEqual((await told("idle")).parent, {});
+  } finally {
+    client.close();
+  }
 });
 
 test(

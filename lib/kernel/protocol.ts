@@ -26,12 +26,16 @@ import { INTERRUPT, Interrupt, removePending } from "./signals";
 import { openSockets, type Sockets } from "./sockets";
 import { createMessage, type Header, type Message } from "./wire";
 
-const { connectionFile, project, signals, modules } = workerData as ProtocolData;
+const { connectionFile, project, signals, modules, languageStarted } = workerData as ProtocolData;
 const runnerPort = parentPort as MessagePort;
 const runner = connect<RunnerApi>(runnerPort);
 const notebook: Notebook = { folder: process.cwd(), started: Date.now() };
 /** What goes wrong in it shows at the first question. */
-const language = connectLanguage(project, (fresh) => void fresh.open(notebook).catch(() => {}));
+const language = connectLanguage(
+  project,
+  languageStarted,
+  (fresh) => void fresh.open(notebook).catch(() => {}),
+);
 /** What the cells declared. */
 const scope = new Scope(BUILTIN_DECLARATIONS);
 
@@ -126,6 +130,12 @@ function publishError(parent: Header, { name, message, trace }: Failure): Conten
 
 const publishStatus = (state: "starting" | "busy" | "idle", parent: Header | Record<string, never>) =>
   publish("status", parent, { execution_state: state });
+
+/** Who begins to listen has missed what was said before: after a crash JupyterLab would not know that the kernel is back. */
+function greetListener(): void {
+  if (running) publishStatus("busy", running.header);
+  else publishStatus("idle", {});
+}
 
 // Requests ----------------------------------------------------------------------------------------------------
 
@@ -353,7 +363,7 @@ async function start(): Promise<void> {
   endWithParent();
   serveBlocking<ModuleApi>(modules, { transform: language.transform, resolve: language.resolve });
   void language.isComplete(""); // brings the connection about, and with it the language
-  sockets = await openSockets(connectionFile, take);
+  sockets = await openSockets(connectionFile, take, greetListener);
   serve(runnerPort, { ...outputs });
   publishStatus("starting", {});
 }

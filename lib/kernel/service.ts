@@ -107,8 +107,8 @@ export interface CellService {
   readonly languageService: ts.LanguageService;
   /** The program in which the cell's file has this text. */
   programFor(text: string): ts.Program;
-  /** From now on what the latest program's cell imports is kept, also while other cells do not import it. */
-  keepImports(): void;
+  /** From now on what this text imports is kept, also while other cells do not import it. */
+  keepImports(text: string): void;
   /** What is kept, for a service that takes this one's place. */
   readonly imports: ReadonlySet<string>;
 }
@@ -159,9 +159,8 @@ export function createService(
     write(file, text);
     return languageService.getProgram() as ts.Program;
   };
-  const keepImports = () => {
-    const cell = languageService.getProgram()?.getSourceFile(file);
-    for (const { text } of cell ? moduleSpecifiers(cell) : []) imports.add(text);
+  const keepImports = (text: string) => {
+    for (const { fileName } of ts.preProcessFile(text).importedFiles) imports.add(fileName);
     writeImports();
   };
   return { file, options, languageService, programFor, keepImports, imports };

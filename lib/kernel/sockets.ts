@@ -1,6 +1,6 @@
 /** @file The five ZeroMQ sockets of a kernel: opened from the connection file, sending in order and losing nothing. */
 import { readFileSync } from "node:fs";
-import { Publisher, Reply, Router } from "zeromq";
+import { Reply, Router, XPublisher } from "zeromq";
 import { createSigner, decode, encode, type Message, type Signer } from "./wire";
 
 export interface ConnectionInfo {
@@ -35,7 +35,7 @@ interface Outgoing {
   idle(): Promise<void>;
 }
 
-function queued(socket: Router | Publisher, signer: Signer): Outgoing {
+function queued(socket: Router | XPublisher, signer: Signer): Outgoing {
   let tail = Promise.resolve();
   const send: Send = (message, sent) => {
     const frames = encode(message, signer);
@@ -61,10 +61,16 @@ async function receive(socket: Router, signer: Signer, take: (message: Message) 
   }
 }
 
+/** Calls `subscribed` whenever a front end, a new one or one that lost its connection, begins to listen. */
+async function watchSubscriptions(socket: XPublisher, subscribed: () => void): Promise<void> {
+  for await (const [frame] of socket) if (frame[0] === 1) subscribed();
+}
+
 /** Binds the sockets that the connection file names and hands each valid request to `take`. */
 export async function openSockets(
   connectionFile: string,
   take: (channel: Channel, message: Message) => void,
+  subscribed: () => void,
 ): Promise<Sockets> {
   const info: ConnectionInfo = JSON.parse(readFileSync(connectionFile, "utf8"));
   const signer = createSigner(info.key);
@@ -74,7 +80,7 @@ export async function openSockets(
   const shell = new Router(unlimited);
   const control = new Router(unlimited);
   const stdin = new Router(unlimited);
-  const iopub = new Publisher({ sendHighWaterMark: 0, linger: 1000 });
+  const iopub = new XPublisher({ ...unlimited, verbosity: "allSubs" });
   const heartbeat = new Reply({ linger: 0 });
   await Promise.all([
     heartbeat.bind(address(info.hb_port)),
@@ -84,6 +90,7 @@ export async function openSockets(
     shell.bind(address(info.shell_port)),
   ]);
   void echo(heartbeat);
+  void watchSubscriptions(iopub, subscribed);
   for (const [channel, socket] of Object.entries({ shell, control, stdin }) as [Channel, Router][])
     void receive(socket, signer, (message) => take(channel, message));
   const out = [shell, control, stdin, iopub].map((socket) => queued(socket, signer));

@@ -1,6 +1,6 @@
 /**
  * @file The front ends that the tests hold the kernel against besides JupyterLab: `jupyter console`, papermill,
- * jupytext. They lie beside the virtual environment, so that the learner's JupyterLab stays as it is.
+ * jupytext, and anywidget's side of the page. They lie beside the virtual environment, so that the learner's JupyterLab stays as it is.
  */
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -21,6 +21,12 @@ const stampPath = (at) => join(at.frontEnds, "lower-bound.json");
  */
 const frontEndsHash = (at) =>
   hashOf({ paths: [lockOf(at), join(at.requirements, "jupyter.txt"), join(at.venv, "pyvenv.cfg")] });
+
+/**
+ * Where the JupyterLab extensions are that the front ends bring: a folder for JUPYTER_PATH.
+ * @param {Layout} at
+ */
+export const frontEndsShare = (at) => join(at.frontEnds, "share", "jupyter");
 
 /** @param {Layout} at */
 export const hasFrontEnds = (at) => isStamped(stampPath(at), frontEndsHash(at));

@@ -71,6 +71,7 @@ def main():
         fields = json.load(file)
     manager = KernelManager()
     manager._kernel_spec = KernelSpec(**fields)
+    say({"channel": "bridge", "type": "starting", "content": {}})
     # Node makes an inherited pipe non-blocking, for us too; then our own long lines would be cut.
     manager.start_kernel(cwd=folder, stdout=subprocess.DEVNULL)
     client = manager.client()

@@ -183,6 +183,11 @@ export class TestKernel {
     return this.messages.findLast(({ type }) => type === "ready" || type === "restarted")?.content.pid;
   }
 
+  /** When its process was started, in ms of performance.now(). */
+  get startedAt(): number {
+    return this.messages.find(({ type }) => type === "starting")?.at ?? Number.NaN;
+  }
+
   get key(): string {
     return this.messages.find(({ type }) => type === "ready")?.content.key;
   }

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, relative } from "node:path";
+import { delimiter, join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { BROWSER_ARGUMENTS, findBrowser } from "../../../scripts/browser.mjs";
@@ -54,7 +54,7 @@ interface Server {
   token: string;
 }
 
-async function startServer(home: string): Promise<Server> {
+async function startServer(home: string, jupyterPaths: string[]): Promise<Server> {
   installParts(join(home, "share"));
   mkdirSync(join(home, "settings"), { recursive: true });
   for (const [plugin, settings] of Object.entries(SETTINGS)) {
@@ -81,7 +81,7 @@ async function startServer(home: string): Promise<Server> {
       env: {
         ...process.env,
         LOWER_BOUND_FAST: "1",
-        JUPYTER_PATH: join(home, "share"),
+        JUPYTER_PATH: [join(home, "share"), ...jupyterPaths].join(delimiter),
         JUPYTER_CONFIG_DIR: join(home, "config"),
         JUPYTER_DATA_DIR: join(home, "data"),
         JUPYTER_RUNTIME_DIR: join(home, "runtime"),
@@ -102,10 +102,13 @@ async function startServer(home: string): Promise<Server> {
   throw new Error("JupyterLab did not start in time");
 }
 
-/** Starts JupyterLab on a free port, with all its files in a temporary folder. */
-export async function startLab(): Promise<Lab> {
+/**
+ * Starts JupyterLab on a free port, with all its files in a temporary folder.
+ * @param jupyterPaths where more extensions are, besides the virtual environment
+ */
+export async function startLab(jupyterPaths: string[] = []): Promise<Lab> {
   const home = mkdtempSync(join(tmpdir(), "lower-bound-lab-"));
-  const server = await startServer(home);
+  const server = await startServer(home, jupyterPaths);
   const browser: Browser = await chromium.launch({
     executablePath: findBrowser().path,
     args: BROWSER_ARGUMENTS,
@@ -285,6 +288,12 @@ export class LabPage {
     const cell = this.page.locator(`[data-code-cell="${index}"]`);
     await cell.locator(".cm-content").first().click();
     await this.page.keyboard.press("Control+End");
+  }
+
+  /** Scrolls to a code cell, so that it is laid out; its outputs. */
+  async show(index: number) {
+    await this.select(index);
+    return this.outputs(index);
   }
 
   /** Brings the notebook to the front, where a panel was opened. */
