@@ -1,23 +1,25 @@
 /**
- * @file `npm run classifier -- --data DIR [--resume]`: trains the classifier whose features `npm run evaluate` uses, on
- * CIFAR-10, and says how many test images it tells right. `--export FILE` writes its weights in half precision.
+ * @file `npm run classifier -- [cifar10|mnist] --data DIR [--resume]`: trains the classifier whose features
+ * `npm run evaluate` uses, and says how many test images it tells right. `--export FILE` writes its weights in half precision.
  *
  * The run's folder holds the last two checkpoints, and in `metrics.jsonl` the mean loss of every hundred steps and the
  * accuracy after every epoch.
  */
 import { appendFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { type Cifar10, cifar10 } from "../lib/data";
+import { cifar10, type ImageSet, mnist } from "../lib/data";
 import { type Classifier, classifier, classifierParameterCount } from "../lib/nets";
 import { engine } from "../lib/tensor";
 import {
   accuracy,
-  CLASSIFIER_RUN,
+  CLASSIFIER_RUNS,
   type ClassifierConfig,
   type ClassifierTrainer,
   checkpointOf,
   classifierConfig,
   classifierTrainer,
+  IMAGE_DATA,
+  type ImageData,
   loadCheckpoint,
   resume,
   run,
@@ -31,12 +33,12 @@ const VALUES = ["data", "epochs", "out", "export", "checkpoint-every"] as const;
 const FLAGS = ["resume", "help"] as const;
 const METRIC_STEPS = 100;
 
-const USAGE = `npm run classifier -- [options]
+const USAGE = `npm run classifier -- [${IMAGE_DATA.join("|")}] [options]
 
-  --data DIR            the folder of CIFAR-10's binary version; without it the set is downloaded once
-  --epochs N            passes over the training set (${CLASSIFIER_RUN.epochs}); with --resume, others than the run began with
+  --data DIR            the folder of the data set (cifar10 unless named); without it the set is downloaded once
+  --epochs N            passes over the training set (${IMAGE_DATA.map((name) => CLASSIFIER_RUNS[name].epochs).join(", ")}); with --resume, others than the run began with
                         stretch or cut what is left of the fall of the learning rate
-  --out DIR             the run's folder (runs/classifier)
+  --out DIR             the run's folder (runs/classifier, runs/mnist-classifier)
   --checkpoint-every N  seconds between checkpoints (120)
   --resume              go on from the folder's last checkpoint
   --export FILE         at the end, write the weights in half precision, with their accuracy`;
@@ -48,21 +50,24 @@ interface Run {
   config: ClassifierConfig;
   net: Classifier;
   training: ClassifierTrainer;
-  test: Cifar10["test"];
+  test: ImageSet;
   out: string;
 }
 
 const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
 
-async function prepare(options: Given): Promise<Run> {
-  const out = options.text("out") ?? "runs/classifier";
+async function prepare(options: Given, data: ImageData): Promise<Run> {
+  const out = options.text("out") ?? `runs/${data === "cifar10" ? "" : `${data}-`}classifier`;
   const path = checkpointPath(out);
   const from = options.flag("resume") ? loadCheckpoint(path) : null;
   if (!from && existsSync(path))
     throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
-  const began = from ? classifierConfig(from.config, path) : CLASSIFIER_RUN;
+  const began = from ? classifierConfig(from.config, path) : CLASSIFIER_RUNS[data];
+  if (began.data !== data)
+    throw new Error(`${out} is a run on ${began.data}. Write: npm run classifier -- ${began.data} …`);
   const config = { ...began, epochs: options.wholeNumber("epochs", began.epochs) };
-  const { train, test, description } = await cifar10({ dir: options.text("data") });
+  const load = data === "mnist" ? mnist : cifar10;
+  const { train, test, description } = await load({ dir: options.text("data") });
   const net = classifier(config.net, config.seed);
   const training = classifierTrainer({ ...config, net, data: train });
   if (from) resume(training, from);
@@ -100,9 +105,12 @@ async function train({ config, net, training, test, out }: Run, saveSeconds: num
 }
 
 runMain("classifier", async () => {
-  const options = readOptions(process.argv.slice(2), { values: VALUES, flags: FLAGS });
+  const [first, ...rest] = process.argv.slice(2);
+  const data = IMAGE_DATA.find((name) => name === first);
+  const args = data ? rest : process.argv.slice(2);
+  const options = readOptions(args, { values: VALUES, flags: FLAGS });
   if (options.flag("help")) return console.log(USAGE);
-  const prepared = await prepare(options);
+  const prepared = await prepare(options, data ?? "cifar10");
   const { net, training, test, config } = prepared;
   await train(prepared, options.wholeNumber("checkpoint-every", 120));
   const right = await accuracy(net, test);

@@ -1,16 +1,21 @@
 /**
  * @file `npm run -s compare -- --data moons --parameterizations mean,x0,eps,v --weightings vlb,simple --seeds 3
- * --steps 4000 [--out DIR] [--json]`: the grid of lesson 04, trained, judged, drawn and put into a table.
+ * --steps 4000 [--out DIR] [--json]`: the grid of lesson 04, trained, judged, drawn and put into a table; and
+ * `npm run -s compare -- --configs LIST --data DIR`, the same on images (`compare/sweep.ts`).
  *
  * Each finished row is kept in the folder, so that the same command goes on where it was interrupted. With --json the
  * rows are the only thing on standard output.
  */
+import "./engine";
+
+import { mkdirSync } from "node:fs";
 import { join, relative } from "node:path";
 import { TOYS, toy } from "../lib/data";
 import { PARAMETERIZATIONS } from "../lib/diffusion";
 import { WEIGHTINGS } from "../lib/elbo";
 import { render, table } from "../lib/notebook";
 import { rng } from "../lib/tensor";
+import { writeWhole } from "../lib/training";
 import {
   type ComparisonCell,
   type ComparisonResult,
@@ -25,6 +30,17 @@ import {
 } from "../lib/training/comparison";
 import { comparisonFigures } from "./compare/figures";
 import { openStore, type Store } from "./compare/store";
+import { collectSweep, Interrupted, parseSweep, runSweep, SWEEP_USAGE } from "./compare/sweep";
+import {
+  PUBLISHED,
+  publishedColumns,
+  SWEEP_READING,
+  summarizeSweep,
+  sweepColumns,
+  sweepFigure,
+  sweepTitle,
+} from "./compare/sweep-report";
+import { markdown } from "./markdown";
 import { readOptions } from "./options";
 
 const USAGE = `Usage: npm run -s compare -- [options]
@@ -39,9 +55,12 @@ and their samples.
   --steps N                 training steps of each network; default 4000
   --points N                points that judge it, at most 2000; default 1000
   --out DIR                 where rows and figures go; default runs/compare/DATA-STEPS
+  --engine NAME             what computes: cuda, webgpu, cpu or js (the first that is there)
   --json                    {"rows": […]} and nothing else on standard output
 
-Interrupted, the same command goes on where it was.`;
+Interrupted, the same command goes on where it was.
+
+${SWEEP_USAGE}`;
 
 const OPTIONS = {
   values: ["data", "parameterizations", "weightings", "seeds", "steps", "points", "out"],
@@ -147,14 +166,6 @@ function columnsOf(summaries: readonly ComparisonSummary[], referenceName: strin
   }));
 }
 
-function markdown(rows: readonly Record<string, string>[]): string {
-  const names = Object.keys(rows[0]);
-  const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  return [line(names), line(names.map(() => "---")), ...rows.map((row) => line(Object.values(row)))].join(
-    "\n",
-  );
-}
-
 async function draw(
   { settings }: Request,
   store: Store,
@@ -173,8 +184,44 @@ async function draw(
   return Object.keys(figures);
 }
 
+/** The comparison on images: trains and evaluates what is missing, then puts all together. */
+async function compareImages(args: readonly string[]): Promise<void> {
+  const request = parseSweep(args);
+  if (request === "help") return console.log(SWEEP_USAGE);
+  if (!request.collect) await runSweep(request);
+  const rows = collectSweep(request.runs);
+  const summaries = summarizeSweep(rows);
+  const [columns, figure] = [sweepColumns(summaries), sweepFigure(summaries)];
+  const json = JSON.stringify({ rows, published: PUBLISHED });
+  const write = (name: string, content: string | Uint8Array) => writeWhole(join(request.out, name), content);
+  mkdirSync(request.out, { recursive: true });
+  const published = "Published, of other nets, another extractor and another budget:";
+  write(
+    "table.md",
+    [sweepTitle(rows), markdown(columns), SWEEP_READING, published, markdown(publishedColumns()), ""].join(
+      "\n\n",
+    ),
+  );
+  write("figure.json", JSON.stringify(figure));
+  write("figure.png", await render(figure));
+  write("rows.json", json);
+  tell(`table.md, figure.png, figure.json and rows.json are in ${relative(".", request.out) || "."}\n`);
+  if (request.json) return console.log(json);
+  for (const bundle of [
+    table(columns, { title: sweepTitle(rows) }),
+    table(publishedColumns(), { title: published }),
+  ])
+    console.log(`${bundle["text/plain"]}\n`);
+  console.log(SWEEP_READING);
+}
+
+const isSweep = (args: readonly string[]): boolean =>
+  args.some((arg) => /^--(configs|collect)(=|$)/.test(arg));
+
 async function main(): Promise<void> {
-  const request = parseRequest(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (isSweep(args)) return compareImages(args);
+  const request = parseRequest(args);
   if (request === "help") {
     console.log(USAGE);
     return;
@@ -200,6 +247,9 @@ const title = ({ settings: { data, steps, points } }: Request): string =>
 
 if (require.main === module)
   main().catch((error: Error) => {
-    console.error(`compare: ${error.message}`);
-    process.exitCode = 1;
+    const stopped = error instanceof Interrupted;
+    console.error(
+      stopped ? `stopped in ${error.message}; the same command goes on` : `compare: ${error.message}`,
+    );
+    process.exitCode = stopped ? 130 : 1;
   });

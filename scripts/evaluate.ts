@@ -6,11 +6,12 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { basename, join } from "node:path";
-import { bitsSummary } from "../lib/metrics";
+import { join } from "node:path";
+import { bitsSummary, type Evaluation, type Rows, rowsOf } from "../lib/metrics";
 import { engine } from "../lib/tensor";
-import { imageShape, loadClassifier, openModel, writeWhole } from "../lib/training";
-import { type Report, reportLines, sampleMeasures } from "./evaluate/report";
+import { classifierPath, imageShape, openModel, writeWhole } from "../lib/training";
+import { openExtractor } from "./evaluate/extractor";
+import { reportLines, sampleMeasures } from "./evaluate/report";
 import { parseRequest, type Request, USAGE } from "./evaluate/request";
 import { measureBits, measureFeatures, measureSamples, Stopped, type Watch } from "./evaluate/stages";
 import { openStore } from "./evaluate/store";
@@ -35,18 +36,14 @@ function watchStages(): Watch {
   };
 }
 
-async function evaluate(request: Request): Promise<Report> {
+async function evaluate(request: Request): Promise<Evaluation> {
   const { options, seed, n, rows, draws, clip } = request;
   const trained = openModel(request.checkpoint);
   const { config, model, step } = trained;
   const { train, test, description } = await loadImages(config, { dir: request.data });
-  const { net, record } = loadClassifier(request.classifier);
   const shape = imageShape(config);
-  const seen = [net.options.imageSize, net.options.imageSize, net.options.imageChannels];
-  if (`${seen}` !== `${shape}`)
-    throw new Error(
-      `${request.classifier} sees images of ${seen.join(" × ")}, the checkpoint's are ${shape.join(" × ")}. Give another --classifier.`,
-    );
+  const path = request.classifier ?? classifierPath(config.data);
+  const extractor = openExtractor(path, shape);
   const T = config.numSteps;
   const plan = planOf(options, config, model.schedule);
   const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1);
@@ -64,16 +61,16 @@ async function evaluate(request: Request): Promise<Report> {
   const watch = watchStages();
   const bits = await measureBits(store, model, test, { images, parts, draws, rows, seed, clip }, watch);
   const samples = await measureSamples(store, model, { count: n, plan, seed, shape }, watch);
-  const features = (stage: string, set: Pick<typeof train, "images" | "shape">, count: number) =>
-    measureFeatures(store, `${stage}-${fingerprint(request.classifier)}`, net, set, count, watch);
+  const pixelsOf = (set: typeof train) => rowsOf(set.images, set.images.length / set.shape[0]);
+  const features = (stage: string, pixels: Rows, count: number) =>
+    measureFeatures(store, `${stage}-${fingerprint(path)}`, extractor, pixels, { count, shape }, watch);
   const measures = await sampleMeasures({
-    dims: net.options.widths.at(-1) as number,
-    sampleFeatures: await features("sample-features", { images: samples, shape: [n, ...shape] }, n),
-    referenceFeatures: await features("reference-features", train, reference),
-    realFeatures: await features("real-features", test, Math.min(n, test.shape[0])),
+    sampleFeatures: await features("sample-features", samples, n),
+    referenceFeatures: await features("reference-features", pixelsOf(train), reference),
+    realFeatures: await features("real-features", pixelsOf(test), Math.min(n, test.shape[0])),
     samples,
-    train,
-    extractor: `${basename(request.classifier, ".safetensors")}, ${(100 * record.testAccuracy).toFixed(1)} % right`,
+    train: pixelsOf(train),
+    extractor: extractor.name,
     reference: `${config.data} train ${reference}`,
     k: request.k,
     neighbours: request.neighbours,
@@ -85,6 +82,7 @@ async function evaluate(request: Request): Promise<Report> {
     bits: { ...bitsSummary(bits, T), draws, clip },
     samples: measures,
     seconds: store.seconds(),
+    peakMemoryMB: process.resourceUsage().maxRSS / 1000,
   };
 }
 
@@ -93,7 +91,8 @@ runMain("evaluate", async () => {
   if (request === "help") return console.log(USAGE);
   try {
     const report = await evaluate(request);
-    writeWhole(join(request.out, "report.json"), `${JSON.stringify(report, null, 2)}\n`);
+    for (const path of [join(request.out, "report.json"), ...(request.report ? [request.report] : [])])
+      writeWhole(path, `${JSON.stringify(report, null, 2)}\n`);
     console.log(request.json ? JSON.stringify(report) : `\n${reportLines(report).join("\n")}`);
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;

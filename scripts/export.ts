@@ -7,7 +7,9 @@ import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parameterCount } from "../lib/nets";
 import {
+  type AboutModel,
   type Checkpoint,
+  type Curve,
   loadCheckpoint,
   type RunConfig,
   runConfig,
@@ -23,15 +25,6 @@ const USAGE = `npm run export -- --run DIR --out FOLDER [options]
   --run DIR       the folder of npm run train
   --out FOLDER    gets model.safetensors, config.json, curve.json and about.json
   --points N      points of the curve (200)`;
-
-/** The loss over a run: each point the mean of the steps since the one before. */
-export interface Curve {
-  step: number[];
-  /** Weighted squared error per dimension. */
-  loss: number[];
-  /** Time in training until then. */
-  hours: number[];
-}
 
 /** At most `points` points of a run's metrics. Throws where there are none. */
 export function curveOf(metrics: readonly Metric[], points: number): Curve {
@@ -52,7 +45,13 @@ export function curveOf(metrics: readonly Metric[], points: number): Curve {
 const rounded = (value: number): number => Number(value.toPrecision(5));
 
 /** How a checkpoint was made, for people and for the lessons. */
-function aboutOf(run: string, config: RunConfig, { step }: Checkpoint, curve: Curve, bytes: number) {
+function aboutOf(
+  run: string,
+  config: RunConfig,
+  { step }: Checkpoint,
+  curve: Curve,
+  bytes: number,
+): AboutModel {
   return {
     command: `npm run train -- ${config.data} --config config.json --steps ${step}`,
     steps: step,

@@ -13,7 +13,8 @@ const SCHEDULERS = ["slurm", "kubernetes"] as const;
 const STAGES = ["train", "evaluate"] as const;
 type Stage = (typeof STAGES)[number];
 
-const SWEEP = "cifar10-mean,cifar10-x0,cifar10,cifar10-v";
+/** The comparison's configurations. */
+export const SWEEP = "cifar10-mean,cifar10-x0,cifar10,cifar10-v";
 const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [options]
 
   --out DIR        gets train and evaluate, as .sbatch for Slurm, as .json for Kubernetes

@@ -4,6 +4,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { modelsSection, shippedModels, withSection } from "./readme/section";
 
 const project = dirname(__dirname);
 const readme = readFileSync(join(project, "README.md"), "utf8");
@@ -39,4 +40,8 @@ test("the README's npm commands exist", () => {
     ([, ran, own]) => ran ?? own,
   );
   for (const name of names) assert.ok(name in scripts, `npm run ${name} is not in package.json`);
+});
+
+test("the README's section about the models is what is shipped: npm run readme -- models", () => {
+  assert.equal(readme, withSection(readme, modelsSection(shippedModels())));
 });

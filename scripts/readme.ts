@@ -1,17 +1,36 @@
 /**
  * @file `npm run readme`: draws the README's picture, with lesson 01's network and data. Takes about a minute.
+ * `npm run readme -- models`: draws with the shipped models, and writes the README's section about them.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { linearSchedule, mlp, qSample, rng, sampleStream, tf, toy, train } from "../lib";
-import { render, scatter } from "../lib/notebook";
+import {
+  ddimPlan,
+  evenSteps,
+  imageShape,
+  linearSchedule,
+  mlp,
+  openModel,
+  qSample,
+  rng,
+  type ShippedModel,
+  sample,
+  sampleStream,
+  tf,
+  toy,
+  train,
+} from "../lib";
+import { type Figure, lines, packImages, render, scatter } from "../lib/notebook";
+import { encodePng } from "../lib/notebook/render/png.cjs";
+import { MODELS, modelsSection, PICTURES, shippedModels, withSection } from "./readme/section";
 
-const PICTURE = join(dirname(__dirname), "assets", "readme", "two-moons.png");
+const PROJECT = dirname(__dirname);
+const PICTURE = join(PROJECT, "assets", "readme", "two-moons.png");
 const MOMENTS = [1, 50, 150, 400, 1000];
 const POINTS = 500;
 const RANGE: [number, number] = [-3.2, 3.2];
 
-async function main(): Promise<void> {
+async function drawMoons(): Promise<void> {
   const schedule = linearSchedule();
   const data = toy("moons");
   const net = mlp({ seed: 7 });
@@ -46,7 +65,55 @@ async function main(): Promise<void> {
   console.log(PICTURE);
 }
 
-main().catch((error: Error) => {
-  console.error(error.message);
-  process.exitCode = 1;
-});
+/** 64 samples by 50 DDIM steps from seed 0, of all classes in turn where the model knows classes. */
+async function drawSamples({ checkpoint }: ShippedModel, path: string): Promise<void> {
+  const trained = openModel(checkpoint);
+  const { classes = 0 } = trained.net;
+  const labels = Array.from({ length: 64 }, (_, i) => i % Math.max(1, classes));
+  const model = classes > 0 ? trained.guidedModel({ labels, scale: 1 }) : trained.model;
+  const plan = ddimPlan(model.schedule, { steps: evenSteps(trained.config.numSteps, 50) });
+  const images = await sample(model, [64, ...imageShape(trained.config)], {
+    rng: rng(0),
+    plan,
+    clip: [-1, 1],
+  });
+  const { width, height, rgba } = packImages(images, { columns: 8 });
+  writeFileSync(path, encodePng(width, height, rgba));
+  images.dispose();
+  trained.dispose();
+}
+
+/** The loss of each model over its hours, relative to its first point: their units differ. */
+export function curvesFigure(models: readonly ShippedModel[]): Figure {
+  const series = models.map(({ name, curve }) => {
+    const y = curve.loss.map((loss) => loss / curve.loss[0]);
+    return [name, { x: curve.hours, y }] as const;
+  });
+  return lines(Object.fromEntries(series), {
+    ...{ logY: true, xTitle: "hours of training", yTitle: "loss / its first point" },
+    title: "Training of the shipped models",
+  });
+}
+
+async function writeModels(): Promise<void> {
+  const models = shippedModels();
+  if (models.length === 0)
+    throw new Error(`readme: none of ${MODELS.join(", ")} is in assets. Put one there with npm run export.`);
+  mkdirSync(join(PROJECT, "assets", "readme"), { recursive: true });
+  for (const model of models)
+    if (model.name === "cifar10" || model.name === "mnist")
+      await drawSamples(model, join(PROJECT, PICTURES[model.name]));
+  writeFileSync(
+    join(PROJECT, PICTURES.curves),
+    await render(curvesFigure(models), { width: 900, height: 420 }),
+  );
+  const readme = join(PROJECT, "README.md");
+  writeFileSync(readme, withSection(readFileSync(readme, "utf8"), modelsSection(models)));
+  console.log(`${readme}: ${models.map(({ name }) => name).join(", ")}`);
+}
+
+if (require.main === module)
+  (process.argv[2] === "models" ? writeModels() : drawMoons()).catch((error: Error) => {
+    console.error(error.message);
+    process.exitCode = 1;
+  });

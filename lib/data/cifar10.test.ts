@@ -220,6 +220,21 @@ describe("CIFAR-10 from the network", () => {
     assert.equal(ranges.length, 1, "requests");
   });
 
+  test("without leave to download nothing is asked for, and what is there is read", async () => {
+    const archive = await archiveOf(SMALL);
+    const [cache, release] = [newCache(), releaseOf(archive)];
+    answer = serving(archive);
+    ranges = [];
+    await assert.rejects(
+      cifar10({ cache, release, download: false }),
+      /cifar10: the set is not in .*, and download is false\. Name a folder that has it \(dir\), or let it be downloaded\.$/,
+    );
+    assert.deepEqual(ranges, []);
+    await cifar10({ cache, release });
+    assert.equal((await cifar10({ cache, release, download: false })).train.labels.length, 15);
+    assert.equal(ranges.length, 1, "requests");
+  });
+
   test("a broken connection is continued where it broke", async () => {
     const archive = await archiveOf(SMALL);
     const [cache, release] = [newCache(), releaseOf(archive)];

@@ -51,6 +51,8 @@ export interface Cifar10Options {
   dir?: string;
   /** Whether a file in `dir` of full length must be the original. Default true; false for pictures of one's own. */
   verify?: boolean;
+  /** Whether the set may be downloaded where it is not there. Default true. */
+  download?: boolean;
   /** Called while the archive arrives, 170 MB. */
   onProgress?(progress: DownloadProgress): void;
   /** Interrupts the download; the next call continues it. */
@@ -172,6 +174,10 @@ function toImageSet(paths: string[], read: (path: string) => Uint8Array): ImageS
 async function cached(release: Cifar10Release, options: Cifar10Options): Promise<string> {
   const folder = join(options.cache ?? CACHE, FOLDER);
   const isThere = () => FILES.every((name) => existsSync(join(folder, name)));
+  if (!isThere() && options.download === false)
+    throw new Error(
+      `cifar10: the set is not in ${folder}, and download is false. Name a folder that has it (dir), or let it be downloaded.`,
+    );
   if (!isThere())
     await locked(`${folder}.lock`, async () => {
       if (!isThere()) await fetchInto(folder, release, options);

@@ -9,8 +9,10 @@ import {
   type Moments,
   mergeMoments,
   momentsOf,
+  momentsOfRows,
   nearest,
   precisionRecall,
+  type Rows,
   rowsOf,
   spreadOf,
   standardErrors,
@@ -250,4 +252,32 @@ test("precision and recall: 1 and 1 of one set, 0 and 0 of sets apart, half wher
   const { precision, recall } = await precisionRecall(both, at(4, 400, 0));
   assert.ok(precision > 0.9, `precision ${precision}`);
   assertClose(recall, 0.5, { abs: 0.05 });
+});
+
+/** Rows of an array, and the most that were asked for at once. */
+function watchedRows(values: Float32Array, dims: number): Rows & { most(): number } {
+  let most = 0;
+  const { count, slice } = rowsOf(values, dims);
+  const watched = (from: number, to: number) => {
+    most = Math.max(most, to - from);
+    return slice(from, to);
+  };
+  return { count, dims, slice: watched, most: () => most };
+}
+
+test("moments and neighbours of many rows hold a few thousand of them at a time", async () => {
+  const values = normals(20, 5000, 4);
+  const [images, samples] = [watchedRows(values, 4), watchedRows(normals(21, 60, 4), 4)];
+  const [moments, atOnce] = [await momentsOfRows(images), momentsOf(values, 4)];
+  assert.ok(images.most() <= 1000, `${images.most()} rows at once`);
+  assert.equal(moments.count, 5000);
+  assertAllClose(moments.mean, atOnce.mean, { rel: 1e-12, abs: 1e-12 });
+  assertAllClose(covariance(moments), covariance(atOnce), { rel: 1e-10, abs: 1e-12 });
+  await nearest(samples, images);
+  await nearest(images, samples);
+  assert.ok(images.most() <= 4096, `${images.most()} rows at once`);
+  await assert.rejects(
+    momentsOfRows(rowsOf(new Float32Array(0), 4)),
+    /momentsOfRows: got no rows, expected at least one/,
+  );
 });

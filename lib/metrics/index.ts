@@ -9,13 +9,27 @@ export {
   imageBits,
   type Measured,
 } from "./bits";
+export {
+  type Beside,
+  type Evaluation,
+  fidName,
+  type NearestImages,
+  type SampleMeasures,
+} from "./evaluation";
 export { type W2WithFloor, w2WithFloor } from "./floor";
 export { frechetDistance } from "./frechet";
 export { type Kid, type KidOptions, kid } from "./kid";
 export { covariance, type Moments, mergeMoments, momentsOf, spreadOf, standardErrors } from "./moments";
 export { type Neighbours, nearest, type PrecisionRecall, precisionRecall } from "./neighbours";
 export type { PointSet } from "./points";
-export { type Rows, rowsOf } from "./rows";
+export {
+  DDPM_CIFAR10,
+  DDPM_TABLE_2,
+  DDPM_TABLE_4,
+  DISTILLATION_TABLE_1,
+  type PublishedRow,
+} from "./published";
+export { momentsOfRows, type Rows, rowsOf } from "./rows";
 export {
   type GaussianMoments,
   slicedW2,

@@ -3,6 +3,7 @@
  * and distances between two of them block by block. What is kept at once is a block.
  */
 import { tf } from "../tensor";
+import { type Moments, mergeMoments, momentsOf } from "./moments";
 
 /** Rows of `dims` numbers. */
 export interface Rows {
@@ -18,6 +19,20 @@ export function rowsOf(values: Float32Array | Uint8Array, dims: number): Rows {
   if (!Number.isInteger(count))
     throw new Error(`rowsOf: got ${values.length} numbers, expected a multiple of the ${dims} dimensions.`);
   return { count, dims, slice: (from, to) => Float32Array.from(values.subarray(from * dims, to * dims)) };
+}
+
+/** Rows read at once for their moments. */
+const MOMENT_ROWS = 1000;
+
+/** The moments of all rows, some of them in memory at a time. Throws on no rows, and as `momentsOf`. */
+export async function momentsOfRows({ count, dims, slice }: Rows): Promise<Moments> {
+  let moments: Moments | null = null;
+  for (let from = 0; from < count; from += MOMENT_ROWS) {
+    moments = mergeMoments(moments, momentsOf(slice(from, Math.min(count, from + MOMENT_ROWS)), dims));
+    await tf.nextFrame();
+  }
+  if (moments) return moments;
+  throw new Error("momentsOfRows: got no rows, expected at least one.");
 }
 
 /** Throws unless both have rows, of one dimension. */

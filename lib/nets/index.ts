@@ -7,6 +7,7 @@ export {
   FILTER_SIZE,
 } from "./classifier";
 export { type Guidance, guided } from "./guidance";
+export { INCEPTION_FEATURES, type Inception, inception, inceptionTensors } from "./inception";
 export {
   attention,
   conv3,

@@ -23,6 +23,8 @@ export interface AugmentOptions {
   batchSize: number;
   /** Images are moved by up to so many pixels each way, their edges mirrored. */
   shift: number;
+  /** Whether each image is mirrored in every second epoch; default true. */
+  mirror?: boolean;
   seed: number;
 }
 
@@ -34,10 +36,13 @@ interface Epoch {
 }
 
 /**
- * Batches of a set, each image once an epoch, mirrored in every second one (Jordan 2024, section 3.6). Throws on an empty
+ * Batches of a set, each image once an epoch, mirrored in every second one unless told otherwise (Jordan 2024, section 3.6). Throws on an empty
  * batch and on a set of fewer images.
  */
-export function labelledBatches(set: ImageSet, { batchSize, shift, seed }: AugmentOptions): LabelledBatches {
+export function labelledBatches(
+  set: ImageSet,
+  { batchSize, shift, mirror = true, seed }: AugmentOptions,
+): LabelledBatches {
   const [count, height, width, channels] = set.shape;
   if (!(Number.isInteger(batchSize) && batchSize > 0 && batchSize <= count))
     throw new Error(
@@ -58,7 +63,7 @@ export function labelledBatches(set: ImageSet, { batchSize, shift, seed }: Augme
       const chosen = epoch.order.subarray(from, from + batchSize);
       const pixels = new Uint8Array(batchSize * size);
       chosen.forEach((image, i) => {
-        const mirrored = (mirroredFirst[image] + number) % 2 === 1;
+        const mirrored = mirror && (mirroredFirst[image] + number) % 2 === 1;
         const source = set.images.subarray(image * size, (image + 1) * size);
         const move = { down: epoch.down[image], right: epoch.right[image], mirrored };
         copyMoved(pixels.subarray(i * size, (i + 1) * size), source, [height, width, channels], move);

@@ -33,9 +33,10 @@ function colours(count: number, seed: number): ImageSet {
 }
 
 const config: ClassifierConfig = {
+  data: "cifar10",
   net: { imageSize: 8, imageChannels: 3, filters: 6, widths: [8, 12], numClasses: 3 },
   ...{ batchSize: 16, epochs: 4, learningRate: 0.01, weightDecay: 0.01, warmupSteps: 4 },
-  ...{ labelSmoothing: 0.1, shift: 1, seed: 3 },
+  ...{ labelSmoothing: 0.1, shift: 1, mirror: true, seed: 3 },
 };
 
 const newRun = (data: ImageSet) => {

@@ -10,11 +10,14 @@ import { type Classifier, type ClassifierOptions, classifier, FILTER_SIZE } from
 import { adam, compile, tf } from "../tensor";
 import { labelledBatches } from "./augment";
 import { loadCheckpoint, loadWeights, saveCheckpoint } from "./checkpoint";
+import type { ImageData } from "./config";
 import { fromHalf, toHalf } from "./safetensors";
 import { assignAll, cosineRate, prefixed, type Resumable, type Stepping } from "./trainer";
 
 /** How a classifier is trained, and what net it is; plain data. */
 export interface ClassifierConfig {
+  /** The set of images that it tells apart. */
+  data: ImageData;
   net: ClassifierOptions;
   batchSize: number;
   epochs: number;
@@ -27,11 +30,14 @@ export interface ClassifierConfig {
   labelSmoothing: number;
   /** See `AugmentOptions`. */
   shift: number;
+  /** Whether images are mirrored; digits must not be. */
+  mirror: boolean;
   seed: number;
 }
 
 /** The run that `npm run classifier` makes unless told otherwise. */
 export const CLASSIFIER_RUN: ClassifierConfig = {
+  data: "cifar10",
   net: { imageSize: 32, imageChannels: 3, filters: 32, widths: [48, 96, 192], numClasses: 10 },
   batchSize: 64,
   epochs: 8,
@@ -40,19 +46,35 @@ export const CLASSIFIER_RUN: ClassifierConfig = {
   warmupSteps: 200,
   labelSmoothing: 0.1,
   shift: 2,
+  mirror: true,
   seed: 0,
 };
 
-/** The configuration that a checkpoint holds. Throws where it is not of a classifier. */
+/** The runs that `npm run classifier` makes, by set. */
+export const CLASSIFIER_RUNS: Record<ImageData, ClassifierConfig> = {
+  cifar10: CLASSIFIER_RUN,
+  mnist: {
+    ...CLASSIFIER_RUN,
+    data: "mnist",
+    net: { imageSize: 28, imageChannels: 1, filters: 12, widths: [32, 64], numClasses: 10 },
+    epochs: 2,
+    mirror: false,
+  },
+};
+
+/** What checkpoints did not say before there was a choice. */
+const OLDER = { data: "cifar10", mirror: true } as const;
+
+/** The configuration that a checkpoint holds, one of an older release completed. Throws where it is not of a classifier. */
 export function classifierConfig(value: unknown, path: string): ClassifierConfig {
   const config = value as ClassifierConfig | undefined;
-  if (config && Array.isArray(config.net?.widths)) return config;
+  if (config && Array.isArray(config.net?.widths)) return { ...OLDER, ...config };
   throw new Error(
     `classifierConfig: ${path} is not of a classifier. Give one that npm run classifier wrote.`,
   );
 }
 
-export interface ClassifierTrainerOptions extends Omit<ClassifierConfig, "net"> {
+export interface ClassifierTrainerOptions extends Omit<ClassifierConfig, "net" | "data"> {
   net: Classifier;
   data: ImageSet;
 }

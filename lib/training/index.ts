@@ -13,6 +13,7 @@ export {
 export {
   accuracy,
   CLASSIFIER_RUN,
+  CLASSIFIER_RUNS,
   type ClassifierConfig,
   type ClassifierRecord,
   type ClassifierTrainer,
@@ -35,6 +36,15 @@ export {
   type TrainedModel,
 } from "./config";
 export { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
+export {
+  type AboutModel,
+  assetPath,
+  type Curve,
+  classifierPath,
+  isShipped,
+  type ShippedModel,
+  shipped,
+} from "./shipped";
 export {
   type DataSource,
   type Resumable,

@@ -4,19 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import type { ImageSet } from "../../lib/data";
-import { classifier } from "../../lib/nets/classifier";
-import { tf } from "../../lib/tensor";
-import { numbersFrom } from "../../lib/testing";
-import {
-  buildRun,
-  CLASSIFIER_RUN,
-  checkpointOf,
-  runConfig,
-  saveCheckpoint,
-  saveClassifier,
-  trainer,
-} from "../../lib/training";
+import type { Evaluation } from "../../lib/metrics";
+import { smallRun, untrainedCheckpoint, writeCifar10, writeClassifier } from "../../lib/testing/images";
+import { saveCheckpoint } from "../../lib/training";
 import { parseRequest } from "./request";
 import { openStore } from "./store";
 
@@ -24,40 +14,7 @@ const folder = mkdtempSync(join(tmpdir(), "lower-bound-evaluate-"));
 after(() => rmSync(folder, { recursive: true }));
 const at = (name: string) => join(folder, name);
 
-/** A file of CIFAR-10's binary format: a label and 3072 pixels for each image. */
-function writeRecords(name: string, count: number, seed: number): void {
-  const draw = numbersFrom(seed);
-  writeFileSync(
-    at(name),
-    Uint8Array.from({ length: count * 3073 }, (_, i) => Math.floor((i % 3073 === 0 ? 10 : 256) * draw())),
-  );
-}
-writeRecords("data_batch_1.bin", 60, 1);
-writeRecords("test_batch.bin", 40, 2);
-
-const net = { kind: "unet", channels: 4, multipliers: [1], blocks: 1, attention: [], patch: 8 } as const;
-const config = runConfig({ net, numSteps: 12, schedule: "cosine" }, "test");
-
-/** A checkpoint of a net that was not trained. */
-function writeCheckpoint(name: string): void {
-  const { net, schedule } = buildRun(config);
-  const data = { sample: () => tf.zeros([1, 32, 32, 3]) };
-  const training = trainer({ ...config, decaySteps: undefined, net, schedule, data });
-  saveCheckpoint(at(name), checkpointOf(training, config));
-  training.dispose();
-  net.dispose();
-}
-
-async function writeClassifier(name: string, imageSize: number): Promise<void> {
-  const options = { imageSize, imageChannels: 3, filters: 4, widths: [4, 8], numClasses: 10 };
-  const test: ImageSet = {
-    ...{ images: new Uint8Array(imageSize ** 2 * 3), labels: Uint8Array.of(1) },
-    ...{ shape: [1, imageSize, imageSize, 3] as const, classNames: [] },
-  };
-  const made = classifier(options, 1);
-  await saveClassifier(at(name), made, { config: { ...CLASSIFIER_RUN, net: options }, step: 0, test });
-  made.dispose();
-}
+writeCifar10(folder, { train: 60, test: 40 });
 
 /** Runs the command; `watch` may stop it once `state.json` says so. */
 function evaluate(
@@ -107,8 +64,9 @@ const asked = (out: string, ...rest: string[]) => [
 ];
 
 describe("npm run evaluate", async () => {
-  writeCheckpoint("model.safetensors");
-  await writeClassifier("extractor.safetensors", 32);
+  const config = smallRun({ numSteps: 12, schedule: "cosine" });
+  saveCheckpoint(at("model.safetensors"), untrainedCheckpoint(config));
+  await writeClassifier(at("extractor.safetensors"));
 
   test("killed in the middle and begun again, it says what an uninterrupted one says", async () => {
     const whole = await evaluate(asked("whole", "--json"));
@@ -120,9 +78,8 @@ describe("npm run evaluate", async () => {
     assert.ok(kills > 0, "no run was killed: nothing was tested");
     const rest = await evaluate(asked("parts", "--json"));
     assert.equal(rest.code, 0, rest.errors);
-    const { seconds: _, ...again } = JSON.parse(rest.output);
-    const { seconds: __, ...first } = report;
-    assert.deepEqual(again, first);
+    const lasting = ({ seconds: _, peakMemoryMB: __, ...found }: Evaluation) => found;
+    assert.deepEqual(lasting(JSON.parse(rest.output)), lasting(report));
 
     assert.equal(report.bits.images, 40);
     assert.equal(report.bits.parts.length, 4);
@@ -158,7 +115,7 @@ describe("npm run evaluate", async () => {
       assert.match(errors, message);
       assert.equal(errors.trim().split("\n").length, 1, errors);
     };
-    await writeClassifier("small.safetensors", 16);
+    await writeClassifier(at("small.safetensors"), 16);
     await refused(
       asked("a", "--classifier", at("small.safetensors")),
       /evaluate: .*small\.safetensors sees images of 16 × 16 × 3, the checkpoint's are 32 × 32 × 3/,

@@ -1,65 +1,26 @@
 /** @file What an evaluation found: the measures from the features and the pixels, and their lines for people. */
-import type { ImageSet } from "../../lib/data";
 import {
-  type BitsSummary,
+  type Evaluation,
+  fidName,
   frechetDistance,
-  type Kid,
   kid,
-  momentsOf,
+  momentsOfRows,
+  type NearestImages,
   nearest,
   type PrecisionRecall,
   precisionRecall,
   type Rows,
-  rowsOf,
+  type SampleMeasures,
 } from "../../lib/metrics";
-
-/** A distance of samples from the reference, and what as many real images that are no part of it come to. */
-export interface Beside<Value> {
-  samples: Value;
-  /** Real against real. */
-  floor: Value;
-}
-
-/** The training images nearest to one sample. */
-export interface NearestImages {
-  sample: number;
-  /** By the root of the mean squared difference of pixel values 0…255. */
-  pixels: { image: number; distance: number };
-  /** By Euclidean distance of features. */
-  features: { image: number; distance: number };
-}
-
-export interface SampleMeasures {
-  /** Samples. */
-  n: number;
-  extractor: string;
-  reference: string;
-  /** Real images that the floor is made of: n, or as many as the test set has. */
-  floorN: number;
-  fid: Beside<number>;
-  kid: Beside<Kid>;
-  precisionRecall: Beside<PrecisionRecall>;
-  neighbours: NearestImages[];
-}
-
-/** What an evaluation says. */
-export interface Report {
-  checkpoint: string;
-  step: number;
-  sampler: string;
-  bits: BitsSummary & { draws: number; clip: boolean };
-  samples: SampleMeasures;
-  seconds: Record<string, number>;
-}
 
 /** Features of samples, of the reference, and of real images that are not in it; and the pictures themselves. */
 export interface Measured {
-  dims: number;
-  sampleFeatures: Float32Array;
-  referenceFeatures: Float32Array;
-  realFeatures: Float32Array;
-  samples: Uint8Array;
-  train: ImageSet;
+  sampleFeatures: Rows;
+  referenceFeatures: Rows;
+  realFeatures: Rows;
+  /** Pixels 0…255, of the samples and of the training images. */
+  samples: Rows;
+  train: Rows;
   extractor: string;
   reference: string;
   k: number;
@@ -68,25 +29,26 @@ export interface Measured {
 
 /** All measures of the samples. */
 export async function sampleMeasures(measured: Measured): Promise<SampleMeasures> {
-  const { dims, extractor, reference, k } = measured;
-  const rows = (features: Float32Array) => rowsOf(features, dims);
-  const [samples, known, real] = [
-    rows(measured.sampleFeatures),
-    rows(measured.referenceFeatures),
-    rows(measured.realFeatures),
-  ];
-  const knownMoments = momentsOf(measured.referenceFeatures, dims);
-  const fid = (features: Float32Array) => frechetDistance(momentsOf(features, dims), knownMoments);
+  const {
+    sampleFeatures: samples,
+    referenceFeatures: known,
+    realFeatures: real,
+    extractor,
+    reference,
+    k,
+  } = measured;
+  const knownMoments = await momentsOfRows(known);
+  const fid = async (features: Rows) => frechetDistance(await momentsOfRows(features), knownMoments);
   const balls = (set: Rows) => precisionRecall(firstOf(known, set.count), set, k);
   return {
     n: samples.count,
     extractor,
     reference,
     floorN: real.count,
-    fid: { samples: fid(measured.sampleFeatures), floor: fid(measured.realFeatures) },
+    fid: { samples: await fid(samples), floor: await fid(real) },
     kid: { samples: await kid(samples, known), floor: await kid(real, known) },
     precisionRecall: { samples: await balls(samples), floor: await balls(real) },
-    neighbours: await nearestImages(measured, samples, known),
+    neighbours: await nearestImages(measured),
   };
 }
 
@@ -97,16 +59,22 @@ const firstOf = ({ count: all, dims, slice }: Rows, count: number): Rows => ({
   slice,
 });
 
-async function nearestImages(measured: Measured, samples: Rows, known: Rows): Promise<NearestImages[]> {
-  const { train, neighbours } = measured;
-  const size = train.images.length / train.shape[0];
-  const pixels = rowsOf(train.images.subarray(0, known.count * size), size);
+async function nearestImages({
+  samples,
+  train,
+  sampleFeatures,
+  referenceFeatures,
+  neighbours,
+}: Measured): Promise<NearestImages[]> {
   const count = Math.min(neighbours, samples.count);
-  const byPixels = await nearest(rowsOf(measured.samples.subarray(0, count * size), size), pixels);
-  const byFeatures = await nearest(firstOf(samples, count), known);
+  const byPixels = await nearest(firstOf(samples, count), firstOf(train, referenceFeatures.count));
+  const byFeatures = await nearest(firstOf(sampleFeatures, count), referenceFeatures);
   return Array.from({ length: count }, (_, sample) => ({
     sample,
-    pixels: { image: byPixels.places[sample], distance: byPixels.distances[sample] / Math.sqrt(size) },
+    pixels: {
+      image: byPixels.places[sample],
+      distance: byPixels.distances[sample] / Math.sqrt(samples.dims),
+    },
     features: { image: byFeatures.places[sample], distance: byFeatures.distances[sample] },
   }));
 }
@@ -115,8 +83,16 @@ const plusMinus = ({ mean, standardError }: { mean: number; standardError: numbe
   `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
 
 /** The lines for people. */
-export function reportLines({ checkpoint, step, sampler, bits, samples, seconds }: Report): string[] {
-  const { n, extractor, reference, floorN, fid, kid, precisionRecall, neighbours } = samples;
+export function reportLines({
+  checkpoint,
+  step,
+  sampler,
+  bits,
+  samples,
+  seconds,
+  peakMemoryMB,
+}: Evaluation): string[] {
+  const { floorN, fid, kid, precisionRecall, neighbours } = samples;
   const floor = `real against real at n = ${floorN}`;
   const percent = ({ precision, recall }: PrecisionRecall) => `${precision.toFixed(3)}, ${recall.toFixed(3)}`;
   const { parts } = bits;
@@ -130,7 +106,7 @@ export function reportLines({ checkpoint, step, sampler, bits, samples, seconds 
     `  L_0, discretized  ${plusMinus(bits.L_0, 4)}`,
     `rate + distortion   ${bits.rate.toFixed(4)} + ${bits.distortion.toFixed(4)} bits/dim, RMSE of x̂0 at t = 1: ${bits.rmse.toFixed(3)} of 255`,
     "",
-    `FID[n = ${n}, ${extractor}, ${reference}]  ${fid.samples.toFixed(3)}   (${floor}: ${fid.floor.toFixed(3)})`,
+    `${fidName(samples)}  ${fid.samples.toFixed(3)}   (${floor}: ${fid.floor.toFixed(3)})`,
     `KID, the same       ${plusMinus(kid.samples, 5)}   (${floor}: ${plusMinus(kid.floor, 5)})`,
     `precision, recall   ${percent(precisionRecall.samples)}   (${floor}: ${percent(precisionRecall.floor)}; k = ${precisionRecall.samples.k})`,
     "",
@@ -142,6 +118,6 @@ export function reportLines({ checkpoint, step, sampler, bits, samples, seconds 
     "",
     `seconds: ${Object.entries(seconds)
       .map(([stage, value]) => `${stage} ${value.toFixed(0)}`)
-      .join(", ")}`,
+      .join(", ")}; at most ${peakMemoryMB.toFixed(0)} MB of memory`,
   ];
 }

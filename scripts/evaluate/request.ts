@@ -1,23 +1,30 @@
 /** @file What `npm run evaluate` was asked for: its arguments, checked. */
-import { resolve } from "node:path";
 import { VARIANCES } from "../../lib/diffusion";
 import { type Options, readOptions } from "../options";
 
 const VALUES = [
   ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance"] as const),
-  ...(["bits-images", "parts", "draws", "reference", "classifier", "k", "neighbours", "rows"] as const),
+  ...([
+    "bits-images",
+    "parts",
+    "draws",
+    "reference",
+    "classifier",
+    "k",
+    "neighbours",
+    "rows",
+    "report",
+  ] as const),
 ] as const;
 const FLAGS = ["unclipped", "json", "help"] as const;
 export type Given = Options<(typeof VALUES)[number], (typeof FLAGS)[number]>;
-
-/** The weights of the extractor that comes with the project. */
-export const CLASSIFIER = resolve(__dirname, "../../assets/cifar10-classifier.safetensors");
 
 export const USAGE = `npm run evaluate -- --checkpoint FILE [options]
 
   --checkpoint FILE   what npm run train or npm run export wrote
   --data DIR          the folder of the data set; without it the set is downloaded once
   --out DIR           what is known so far; the same command goes on from there (runs/evaluation)
+  --report FILE       gets what was found, as JSON, such as assets/cifar10/evaluation.json
   --json              one JSON object in place of the table
   --seed N            of all draws (0)
 
@@ -35,7 +42,8 @@ Samples, against the training set:
   --eta E             noise of DDIM (0)
   --variance V        of the ancestral sampler: ${VARIANCES.join(", ")} (the run's)
   --reference N       the first N training images in place of all
-  --classifier FILE   the extractor of features (the one that comes with the project)
+  --classifier FILE   the extractor of features (the one that comes with the project for the data set): what
+                      npm run classifier exported, or the weights of Inception-v3 (scripts/evaluate/README.md)
   --k N               neighbour that a ball of the manifold reaches to, for precision and recall (3)
   --neighbours N      samples whose nearest training images are told (8)`;
 
@@ -45,7 +53,10 @@ export interface Request {
   checkpoint: string;
   data: string | undefined;
   out: string;
-  classifier: string;
+  /** Another place for the report. */
+  report: string | undefined;
+  /** Undefined for the one that comes with the project. */
+  classifier: string | undefined;
   /** Whether the bound is that of the model with x̂0 clipped to the pixels' range. */
   clip: boolean;
   json: boolean;
@@ -71,7 +82,8 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     checkpoint,
     data: options.text("data"),
     out: options.text("out") ?? "runs/evaluation",
-    classifier: options.text("classifier") ?? CLASSIFIER,
+    report: options.text("report"),
+    classifier: options.text("classifier"),
     clip: !options.flag("unclipped"),
     json: options.flag("json"),
     seed: options.wholeNumber("seed", 0, Number.MAX_SAFE_INTEGER, 0),

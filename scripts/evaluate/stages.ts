@@ -1,9 +1,9 @@
 /** @file The parts of an evaluation that take long: each batch goes into the store, and what is there is not done again. */
-import { type ImageSet, imageBatches, toPixels } from "../../lib/data";
+import { fromPixels, type ImageSet, imageBatches, toPixels } from "../../lib/data";
 import { type Model, type Plan, sample } from "../../lib/diffusion";
-import { imageBits, type Moments, mergeMoments } from "../../lib/metrics";
-import type { Classifier } from "../../lib/nets";
-import { compile, rng, tf } from "../../lib/tensor";
+import { imageBits, type Moments, mergeMoments, type Rows } from "../../lib/metrics";
+import { rng, tf } from "../../lib/tensor";
+import type { Extractor } from "./extractor";
 import type { Store } from "./store";
 
 /** How a stage tells where it is, and learns that it is to stop. */
@@ -75,33 +75,26 @@ export async function measureBits(
   return known().moments as Moments;
 }
 
-const FEATURE_BATCH = 250;
-
-/** The features of a set's first `count` images, row-major. */
+/** The features of the first `count` images, given as rows of pixels 0…255; both sets stay on the disk. */
 export async function measureFeatures(
   store: Store,
   stage: string,
-  net: Classifier,
-  set: Pick<ImageSet, "images" | "shape">,
-  count: number,
+  { features, rows, dims }: Extractor,
+  pixels: Rows,
+  { count, shape }: Pick<SamplingOptions, "count" | "shape">,
   watch: Watch,
-): Promise<Float32Array> {
-  const features = compile((images: tf.Tensor) => net.features(images));
-  const batches = imageBatches({ ...set, labels: new Uint8Array(0), classNames: [] });
-  const stored = store.array(stage, "float32", net.options.widths.at(-1) as number);
-  await inBatches(
-    stage,
-    count,
-    store,
-    watch,
-    () => stored.rows,
-    async (from) => {
-      const found = tf.tidy(() => features(batches.at(range(from, Math.min(count, from + FEATURE_BATCH)))));
-      stored.append((await found.data()) as Float32Array);
-      found.dispose();
-    },
-  );
-  return stored.read();
+): Promise<Rows> {
+  const stored = store.array(stage, "float32", dims);
+  const done = () => stored.rows;
+  await inBatches(stage, count, store, watch, done, async (from) => {
+    const to = Math.min(count, from + rows);
+    const found = tf.tidy(() =>
+      features(tf.tensor4d(fromPixels(pixels.slice(from, to)), [to - from, ...shape])),
+    );
+    stored.append((await found.data()) as Float32Array);
+    found.dispose();
+  });
+  return stored.asRows();
 }
 
 export interface SamplingOptions {
@@ -113,13 +106,13 @@ export interface SamplingOptions {
 
 const SAMPLE_BATCH = 64;
 
-/** Samples as pixels 0…255, [count, H, W, C]. Throws where the model's are not finite. */
+/** Samples as rows of pixels 0…255, on the disk. Throws where the model's are not finite. */
 export async function measureSamples(
   store: Store,
   model: Model,
   { count, plan, seed, shape }: SamplingOptions,
   watch: Watch,
-): Promise<Uint8Array> {
+): Promise<Rows> {
   const stored = store.array("samples", "uint8", shape[0] * shape[1] * shape[2]);
   await inBatches(
     "samples",
@@ -141,5 +134,5 @@ export async function measureSamples(
       stored.append(toPixels(values as Float32Array));
     },
   );
-  return stored.read();
+  return stored.asRows();
 }

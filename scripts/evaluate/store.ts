@@ -5,7 +5,7 @@
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { Moments } from "../../lib/metrics";
+import type { Moments, Rows } from "../../lib/metrics";
 import { writeWhole } from "../../lib/training";
 
 interface State {
@@ -25,8 +25,8 @@ type RowsOf<K extends Kind> = { float32: Float32Array; uint8: Uint8Array }[K];
 export interface StoredRows<K extends Kind = Kind> {
   readonly rows: number;
   append(values: RowsOf<K>): void;
-  /** All of them. */
-  read(): RowsOf<K>;
+  /** Those that are there, read from the disk when they are asked for. */
+  asRows(): Rows;
 }
 
 export interface Store {
@@ -114,21 +114,30 @@ function storedRows<K extends Kind>(
       state.rows[name] = rows + bytes.length / rowBytes;
       save();
     },
-    read() {
-      const bytes = new Uint8Array((state.rows[name] ?? 0) * rowBytes);
-      const file = openSync(path, "r");
-      try {
-        let at = 0;
-        while (at < bytes.length) {
-          const got = readSync(file, bytes, at, bytes.length - at, at);
-          if (got === 0)
-            throw new Error(`${path} has ${at} bytes, expected ${bytes.length}. Remove its folder.`);
-          at += got;
-        }
-      } finally {
-        closeSync(file);
-      }
-      return new type(bytes.buffer) as RowsOf<K>;
-    },
+    asRows: () => ({
+      count: state.rows[name] ?? 0,
+      dims,
+      slice: (from, to) =>
+        Float32Array.from(new type(readBytes(path, from * rowBytes, (to - from) * rowBytes).buffer)),
+    }),
   };
+}
+
+/** So many bytes of a file from a place on. Throws where it is shorter. */
+function readBytes(path: string, from: number, count: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(count);
+  const file = openSync(path, "r");
+  try {
+    for (let at = 0; at < count; ) {
+      const got = readSync(file, bytes, at, count - at, from + at);
+      if (got === 0)
+        throw new Error(
+          `${path} has ${from + at} bytes, expected ${from + count} or more. Remove its folder.`,
+        );
+      at += got;
+    }
+  } finally {
+    closeSync(file);
+  }
+  return bytes;
 }

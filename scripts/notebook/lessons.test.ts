@@ -1,10 +1,13 @@
 /** @file Every lesson, executed from top to bottom in the real kernel with the tests' small budgets. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
-import { describe, test } from "node:test";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { after, describe, test } from "node:test";
 import { noJupyter } from "../../lib/kernel/testing/kernel";
+import { smallRun, writeCifar10, writeClassifier, writeShipped } from "../../lib/testing/images";
 import { executeLesson, findLessons, findSolutions } from "../lesson";
+import { PROJECT } from "../setup/layout.mjs";
 
 interface Output {
   output_type: string;
@@ -144,6 +147,38 @@ const EXPECTED: Record<string, Expected[]> = {
       within: 1e-4,
     },
   ],
+  "06-cifar10": [
+    {
+      what: "x̂_0 by hand and by the library",
+      pattern: /by hand and by the library: at most ([\d.e+-]+) apart/,
+      value: 0,
+      within: 1e-3,
+    },
+    {
+      what: "rate + distortion is the bound",
+      pattern: /their sum is off by (-?[\d.e+-]+)/,
+      value: 0,
+      within: 1e-9,
+    },
+    {
+      what: "the nearest training image of a training image",
+      pattern: /of 3 training images, (\d) find themselves/,
+      value: 3,
+      within: 0,
+    },
+    {
+      what: "steps of training with the small budget",
+      pattern: /(\d+) steps: held-out loss/,
+      value: 3,
+      within: 0,
+    },
+    {
+      what: "DDPM's FID, as published",
+      pattern: /FID\[50,000, Inception-v3, CIFAR-10 train\] +([\d.]+)/,
+      value: 3.17,
+      within: 0,
+    },
+  ],
   "07-the-wasserstein-distance": [
     {
       what: "the floor of J_DSM from τ = 0.001 (W06)",
@@ -229,22 +264,87 @@ function checkNumbers(name: string, outputs: Output[]): void {
   assert.doesNotMatch(printed, /\bNaN\b/);
 }
 
+/** Executes a lesson, and asserts that every cell ran and every figure is there. Returns the outputs of its code. */
+async function outputsOf(source: string): Promise<Output[]> {
+  const { path, problems } = await executeLesson(source, { fast: true });
+  assert.deepEqual(problems, []);
+  const notebook = JSON.parse(readFileSync(path, "utf8"));
+  const cells: Cell[] = notebook.cells.filter((cell: Cell) => cell.cell_type === "code");
+  for (const cell of cells) assert.notEqual(cell.execution_count, null, "a cell was not run");
+  checkFigures(cells);
+  return cells.flatMap(({ outputs }) => outputs);
+}
+
+/** Lesson 06 runs on what the test makes; what it runs on otherwise, tests of its own say. */
+const CIFAR10 = "06-cifar10";
+const folder = mkdtempSync(join(tmpdir(), "lower-bound-lessons-"));
+after(() => rmSync(folder, { recursive: true }));
+
+/** Sets the environment for a while; undefined takes a variable out. */
+async function withEnvironment<Result>(
+  wanted: Record<string, string | undefined>,
+  use: () => Promise<Result>,
+): Promise<Result> {
+  const before = Object.fromEntries(Object.keys(wanted).map((name) => [name, process.env[name]]));
+  const set = (values: Record<string, string | undefined>) => {
+    for (const [name, value] of Object.entries(values))
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+  };
+  set(wanted);
+  try {
+    return await use();
+  } finally {
+    set(before);
+  }
+}
+
 describe("lessons", { skip: noJupyter(), timeout: 3_600_000 }, () => {
   for (const source of findLessons()) {
     const name = basename(source, ".ipynb");
+    if (name === CIFAR10) continue;
     test(`${name} runs, and shows what it should`, async () => {
-      const { path, problems } = await executeLesson(source, { fast: true });
-      assert.deepEqual(problems, []);
-      const notebook = JSON.parse(readFileSync(path, "utf8"));
-      const cells: Cell[] = notebook.cells.filter((cell: Cell) => cell.cell_type === "code");
-      for (const cell of cells) assert.notEqual(cell.execution_count, null, "a cell was not run");
-      checkFigures(cells);
-      checkNumbers(
-        name,
-        cells.flatMap(({ outputs }) => outputs),
-      );
+      checkNumbers(name, await outputsOf(source));
     });
   }
+});
+
+describe("lesson 06", { skip: noJupyter(), timeout: 3_600_000 }, () => {
+  const [source] = findLessons(["06"]);
+  const [assets, data] = [join(folder, "assets"), join(folder, "data")];
+  const noData = { LOWER_BOUND_DATA: join(folder, "nothing") };
+
+  test("with a model, a twin and data of its own, it runs and shows what it should", async () => {
+    writeCifar10(data, { train: 64, test: 40 });
+    writeShipped(join(assets, "cifar10"), smallRun());
+    writeShipped(join(assets, "cifar10-mean"), smallRun({ parameterization: "mean", weighting: "vlb" }));
+    await writeClassifier(join(assets, "cifar10-classifier.safetensors"));
+    const environment = { LOWER_BOUND_ASSETS: assets, LOWER_BOUND_DATA: data };
+    const outputs = await withEnvironment(environment, () => outputsOf(source));
+    checkNumbers(CIFAR10, outputs);
+    const printed = consoleText(outputs);
+    assert.match(printed, /64 training and 40 test images, a part of the set/);
+    assert.match(printed, /cifar10-x0 does not come with this copy of the project/);
+    assert.doesNotMatch(printed, /skipped/);
+  });
+
+  test("without data what needs them says so, and the rest runs", async () => {
+    const outputs = await withEnvironment({ LOWER_BOUND_ASSETS: assets, ...noData }, () => outputsOf(source));
+    const printed = consoleText(outputs);
+    assert.match(printed, /nothing does not exist.*Going on without the data set/s);
+    for (const what of [/skipped: a look at the training images/, /skipped: training needs the data set/])
+      assert.match(printed, what);
+    assert.match(printed, /4 pictures, 4 steps each/);
+  });
+
+  const shippedModel = join(PROJECT, "assets", "cifar10", "model.safetensors");
+  const notShipped = existsSync(shippedModel) ? false : "assets/cifar10 is not there";
+  test("with the model that is shipped, without data", { skip: notShipped }, async () => {
+    const environment = { LOWER_BOUND_ASSETS: undefined, ...noData };
+    const outputs = await withEnvironment(environment, () => outputsOf(source));
+    assert.match(consoleText(outputs), /4 pictures, 4 steps each/);
+    assert.match(shownText(outputs), /FID\[n = \d+, cifar10-classifier, [\d.]+ % right, cifar10 train \d+\]/);
+  });
 });
 
 describe("solutions", { skip: noJupyter(), timeout: 3_600_000 }, () => {

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { assetPath, classifierPath, isShipped, shipped } from ".";
+
+const folder = mkdtempSync(join(tmpdir(), "lower-bound-shipped-"));
+const kept = process.env.LOWER_BOUND_ASSETS;
+process.env.LOWER_BOUND_ASSETS = folder;
+after(() => {
+  rmSync(folder, { recursive: true });
+  if (kept === undefined) delete process.env.LOWER_BOUND_ASSETS;
+  else process.env.LOWER_BOUND_ASSETS = kept;
+});
+
+const write = (name: string, content: unknown) =>
+  writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content));
+
+test("a model is its folder: weights, how it was made, its curve, and an evaluation where there is one", () => {
+  mkdirSync(join(folder, "small"));
+  assert.equal(isShipped("small"), false);
+  write("small/model.safetensors", "");
+  write("small/config.json", { parameterization: "v" });
+  write("small/about.json", { steps: 3 });
+  write("small/curve.json", { step: [3], loss: [0.5], hours: [0.1] });
+  assert.equal(isShipped("small"), true);
+  const found = shipped("small");
+  assert.deepEqual(
+    [found.name, found.checkpoint, found.config.parameterization, found.about.steps, found.curve.loss],
+    ["small", join(folder, "small", "model.safetensors"), "v", 3, [0.5]],
+  );
+  assert.equal(found.evaluation, null);
+  write("small/evaluation.json", { step: 3 });
+  assert.equal(shipped("small").evaluation?.step, 3);
+  assert.equal(classifierPath("mnist"), assetPath("mnist-classifier.safetensors"));
+});
+
+test("what is not there, or damaged, is said in one line with the remedy", () => {
+  assert.throws(
+    () => shipped("none"),
+    /^Error: shipped: .*none.model\.safetensors is not there\. Train one, .*npm run export -- --run DIR --out .*none\.$/,
+  );
+  write("small/curve.json", "{");
+  assert.throws(
+    () => shipped("small"),
+    /shipped: .*curve\.json cannot be read \(.*\), expected what npm run export/,
+  );
+});

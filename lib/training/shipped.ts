@@ -1,0 +1,89 @@
+/**
+ * @file The trained models that come with the project: folders of `assets`, as `npm run export` writes them, with what
+ * `npm run evaluate` said of each. `LOWER_BOUND_ASSETS` names another folder in place of `assets`.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Evaluation } from "../metrics";
+import { type RunConfig, runConfig } from "./config";
+
+/** How a model was made. */
+export interface AboutModel {
+  command: string;
+  steps: number;
+  /** Time in training. */
+  hours: number;
+  /** Images that it was shown. */
+  images: number;
+  weights: number;
+  /** Of the file. */
+  bytes: number;
+  /** Mean of the last steps of the curve. */
+  loss: number;
+  /** When and on what the run was begun or gone on with. */
+  starts: { step: number; date: string; engine: string; machine: string }[];
+}
+
+/** The loss over a run: each point the mean of the steps since the one before. */
+export interface Curve {
+  step: number[];
+  /** Weighted squared error per dimension. */
+  loss: number[];
+  /** Time in training until then. */
+  hours: number[];
+}
+
+/** A trained model in a folder. */
+export interface ShippedModel {
+  name: string;
+  /** For `openModel`. */
+  checkpoint: string;
+  config: RunConfig;
+  about: AboutModel;
+  curve: Curve;
+  /** What `npm run evaluate --report` wrote into the folder; null where it was not evaluated. */
+  evaluation: Evaluation | null;
+}
+
+/** A file or folder of `assets`. */
+export const assetPath = (name: string): string =>
+  join(process.env.LOWER_BOUND_ASSETS || resolve(__dirname, "../../assets"), name);
+
+/** The extractor of features that comes with the project for a set of images. */
+export const classifierPath = (data: string): string => assetPath(`${data}-classifier.safetensors`);
+
+const checkpointOf = (name: string): string => join(assetPath(name), "model.safetensors");
+
+/** Whether a model of this name, such as "cifar10-x0", comes with the project. */
+export const isShipped = (name: string): boolean => existsSync(checkpointOf(name));
+
+/** The model of this name that comes with the project. Throws one line where there is none, and on a file of it that is damaged. */
+export function shipped(name: string): ShippedModel {
+  if (!isShipped(name))
+    throw new Error(
+      `shipped: ${checkpointOf(name)} is not there. Train one, and write it with npm run export -- --run DIR --out ${assetPath(name)}.`,
+    );
+  return { name, checkpoint: checkpointOf(name), ...described(assetPath(name)) };
+}
+
+/** What a folder of `npm run export` says besides its weights. Throws one line on a file that is missing or damaged. */
+function described(folder: string): Omit<ShippedModel, "name" | "checkpoint"> {
+  const read = (file: string) => {
+    const path = join(folder, file);
+    try {
+      return JSON.parse(readFileSync(path, "utf8"));
+    } catch (error) {
+      throw new Error(
+        `shipped: ${path} cannot be read (${(error as Error).message}), expected what npm run export writes. Export the run again.`,
+        { cause: error },
+      );
+    }
+  };
+  const evaluated = existsSync(join(folder, "evaluation.json"));
+  return {
+    config: runConfig(read("config.json"), join(folder, "config.json")),
+    about: read("about.json"),
+    curve: read("curve.json"),
+    evaluation: evaluated ? read("evaluation.json") : null,
+  };
+}

@@ -1,0 +1,169 @@
+/** @file What a sweep came to, for people: one table, one figure, and published figures beside them. Pure. */
+import { estimate } from "../../lib/elbo";
+import {
+  DDPM_TABLE_2,
+  DISTILLATION_TABLE_1,
+  type Evaluation,
+  fidName,
+  type PublishedRow,
+} from "../../lib/metrics";
+import { bars, type Figure, lines, panels } from "../../lib/notebook";
+import type { SweepRow } from "./sweep";
+
+/** One configuration, over its seeds. */
+export interface SweepSummary {
+  predicts: string;
+  weighting: string;
+  rows: readonly SweepRow[];
+}
+
+/** Rows of one parameterization and weighting together, in order of first appearance. */
+export function summarizeSweep(rows: readonly SweepRow[]): SweepSummary[] {
+  const groups = new Map<string, SweepRow[]>();
+  for (const row of rows) {
+    const key = labelOf(row);
+    groups.set(key, [...(groups.get(key) ?? []), row]);
+  }
+  return [...groups.values()].map((group) => ({
+    predicts: group[0].config.parameterization,
+    weighting: group[0].config.weighting,
+    rows: group,
+  }));
+}
+
+const labelOf = ({ config }: SweepRow): string => `${config.parameterization}, ${config.weighting}`;
+const nameOf = ({ predicts, weighting }: SweepSummary): string => `${predicts}, ${weighting}`;
+
+/** A mean over seeds, and its standard error: over seeds where there are several, else the run's own. */
+function overSeeds(
+  rows: readonly SweepRow[],
+  value: (evaluation: Evaluation) => number,
+  own?: (evaluation: Evaluation) => number,
+): { mean: number; standardError: number } {
+  const { mean, standardError } = estimate(rows.map((row) => value(row.evaluation)));
+  if (rows.length > 1) return { mean, standardError };
+  return { mean, standardError: own?.(rows[0].evaluation) ?? Number.NaN };
+}
+
+function plusMinus({ mean, standardError }: { mean: number; standardError: number }, digits: number): string {
+  return `${mean.toFixed(digits)}${Number.isFinite(standardError) ? ` ± ${standardError.toFixed(digits)}` : ""}`;
+}
+
+/** The table's columns as people read them. */
+export function sweepColumns(summaries: readonly SweepSummary[]): Record<string, string>[] {
+  return summaries.map(({ predicts, weighting, rows }) => {
+    const of = (value: (evaluation: Evaluation) => number) => overSeeds(rows, value);
+    return {
+      predicts,
+      weighting,
+      seeds: String(rows.length),
+      "bits/dim": plusMinus(
+        overSeeds(
+          rows,
+          ({ bits }) => bits.bitsPerDim.mean,
+          ({ bits }) => bits.bitsPerDim.standardError,
+        ),
+        3,
+      ),
+      rate: of(({ bits }) => bits.rate).mean.toFixed(3),
+      L_0: of(({ bits }) => bits.L_0.mean).mean.toFixed(3),
+      RMSE: of(({ bits }) => bits.rmse).mean.toFixed(2),
+      FID: plusMinus(
+        of(({ samples }) => samples.fid.samples),
+        2,
+      ),
+      "its floor": of(({ samples }) => samples.fid.floor).mean.toFixed(2),
+      KID: plusMinus(
+        overSeeds(
+          rows,
+          ({ samples }) => samples.kid.samples.mean,
+          ({ samples }) => samples.kid.samples.standardError,
+        ),
+        4,
+      ),
+      precision: of(({ samples }) => samples.precisionRecall.samples.precision).mean.toFixed(2),
+      recall: of(({ samples }) => samples.precisionRecall.samples.recall).mean.toFixed(2),
+      hours: (rows.reduce((sum, { hours }) => sum + hours, 0) / rows.length).toFixed(2),
+    };
+  });
+}
+
+/** What all rows have in common, in one line. */
+export function sweepTitle([{ config, evaluation }]: readonly SweepRow[]): string {
+  const { samples, bits, sampler } = evaluation;
+  return `${evaluation.step} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${samples.floorN}; bits/dim on ${bits.images} test images`;
+}
+
+/** The published rows that stand beside the sweep. */
+export const PUBLISHED: readonly PublishedRow[] = [...DDPM_TABLE_2, ...DISTILLATION_TABLE_1];
+
+/** The published tables' columns. */
+export const publishedColumns = (): Record<string, string>[] =>
+  PUBLISHED.map(({ source, predicts, trainedOn, sampler, fid, inceptionScore }) => ({
+    source,
+    predicts,
+    "trained on": trainedOn,
+    sampler,
+    FID: fid?.toFixed(2) ?? "unstable",
+    IS: inceptionScore?.toFixed(2) ?? "",
+  }));
+
+/** What such a comparison says, and what it does not. */
+export const SWEEP_READING = [
+  "Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted.",
+  "They tell which choices train at all, where over t each pays its bits, and how far each has come after this budget.",
+  "They do not rank the choices for a training to the end, since early differences are differences of speed; one seed has no spread; and no FID here can be set against a published one, which is of Inception-v3 and 50,000 samples of nets many times as large.",
+].join(" ");
+
+/** One figure: the bound, the samples' distance, where the bits are spent, and what others published. */
+export function sweepFigure(summaries: readonly SweepSummary[]): Figure {
+  return panels(
+    {
+      "bits/dim": bars(
+        byName(summaries, ({ bits }) => bits.bitsPerDim.mean),
+        { yTitle: "bits/dim" },
+      ),
+      "FID, by the project's classifier, and its floor": bars(
+        Object.fromEntries(
+          summaries.map((summary) => [
+            nameOf(summary),
+            {
+              samples: overSeeds(summary.rows, ({ samples }) => samples.fid.samples).mean,
+              "real images": overSeeds(summary.rows, ({ samples }) => samples.fid.floor).mean,
+            },
+          ]),
+        ),
+        { yTitle: "FID", logY: true },
+      ),
+      "Bits by part of 2…T": termsFigure(summaries),
+      "Published: FID of 50,000, Inception-v3": publishedFigure(),
+    },
+    { columns: 2, height: 900, width: 1100 },
+  );
+}
+
+const byName = (summaries: readonly SweepSummary[], value: (evaluation: Evaluation) => number) =>
+  Object.fromEntries(summaries.map((summary) => [nameOf(summary), overSeeds(summary.rows, value).mean]));
+
+function termsFigure(summaries: readonly SweepSummary[]): Figure {
+  const series = summaries.map((summary) => {
+    const { parts } = summary.rows[0].evaluation.bits;
+    const y = parts.map((_, i) => overSeeds(summary.rows, ({ bits }) => bits.parts[i].bits).mean);
+    return [nameOf(summary), { x: parts.map(({ from, to }) => (from + to) / 2), y }] as const;
+  });
+  return lines(Object.fromEntries(series), {
+    ...{ logX: true, logY: true, markers: true },
+    xTitle: "t",
+    yTitle: "bits/dim of the part",
+  });
+}
+
+/** A bar for each published row that has a number; the stochastic sampler's where there are two. */
+function publishedFigure(): Figure {
+  const rows = PUBLISHED.filter(({ fid, sampler }) => fid !== null && sampler !== "ddim");
+  const group = (source: string) => source.replace(/ \d{4}.*/, "");
+  const values: Record<string, Record<string, number>> = {};
+  for (const { source, predicts, trainedOn, fid } of rows)
+    values[`${predicts}, ${trainedOn}`] = { [group(source)]: fid as number };
+  return bars(values, { yTitle: "FID", logY: true });
+}

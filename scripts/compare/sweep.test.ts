@@ -1,0 +1,145 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { DDPM_TABLE_2, DISTILLATION_TABLE_1 } from "../../lib/metrics";
+import { smallRun, writeCifar10, writeClassifier } from "../../lib/testing/images";
+import type { RunConfig } from "../../lib/training";
+import { collectSweep, parseSweep, type SweepRow } from "./sweep";
+import { summarizeSweep, sweepColumns, sweepFigure, sweepTitle } from "./sweep-report";
+
+const folder = mkdtempSync(join(tmpdir(), "lower-bound-sweep-"));
+after(() => rmSync(folder, { recursive: true }));
+const at = (name: string) => join(folder, name);
+
+const base = smallRun({ numSteps: 12, batchSize: 2, steps: 3 });
+function configFile(name: string, changes: Partial<RunConfig> = {}): string {
+  writeFileSync(at(`${name}.json`), JSON.stringify({ ...base, ...changes }));
+  return at(`${name}.json`);
+}
+const configs = [
+  configFile("eps"),
+  configFile("x0", { parameterization: "x0", weighting: "truncated-snr" }),
+].join(",");
+
+const evaluation = [
+  "--n",
+  "16",
+  "--bits-images",
+  "4",
+  "--parts",
+  "3",
+  "--classifier",
+  at("extractor.safetensors"),
+];
+const asked = (...more: string[]) => [
+  ...["--configs", configs, "--data", folder, "--runs", at("runs"), ...evaluation, ...more],
+];
+const compare = (...args: string[]) => {
+  const command = ["--import", "tsx", join(__dirname, "../compare.ts"), ...args];
+  return spawnSync(process.execPath, command, { encoding: "utf8" });
+};
+
+test("one command trains, evaluates and compares; done once, it is not done again; jobs' folders can be collected", async () => {
+  writeCifar10(folder, { train: 20, test: 12 });
+  await writeClassifier(at("extractor.safetensors"));
+  const first = compare(...asked("--json"));
+  assert.equal(first.status, 0, first.stderr);
+  const { rows, published } = JSON.parse(first.stdout);
+  assert.deepEqual(
+    rows.map(({ name, config, evaluation: { step } }: SweepRow) => [name, config.parameterization, step]),
+    [
+      ["eps", "eps", 3],
+      ["x0", "x0", 3],
+    ],
+  );
+  assert.equal(published.length, DDPM_TABLE_2.length + DISTILLATION_TABLE_1.length);
+  for (const name of ["table.md", "figure.json", "rows.json"])
+    assert.ok(readFileSync(at(`runs/comparison/${name}`)).length > 100, name);
+  assert.equal(readFileSync(at("runs/comparison/figure.png")).subarray(1, 4).toString(), "PNG");
+  const written = readFileSync(at("runs/comparison/table.md"), "utf8");
+  assert.match(
+    written,
+    /^3 steps of 2 images each; FID\[n = 16, extractor, [\d.]+ % right, cifar10 train 20\]/,
+  );
+  assert.match(written, /\| x0 \| truncated-snr \| 1 \| \d+\.\d{3} ± \d+\.\d{3} \|/);
+  assert.match(
+    written,
+    /\| Ho et al\. 2020, Table 2 \| mean \| L, fixed isotropic Σ \| ancestral \| 13\.22 \| 8\.06 \|/,
+  );
+  assert.match(written, /\| Salimans & Ho 2022, Table 1 \| eps \| truncated-snr \| ddim \| unstable \|/);
+
+  const trained = statSync(at("runs/eps/checkpoint.safetensors")).mtimeMs;
+  const collected = compare("--configs", configs, "--runs", at("runs"), "--collect", "--json");
+  assert.equal(collected.status, 0, collected.stderr);
+  assert.deepEqual(JSON.parse(collected.stdout), JSON.parse(first.stdout));
+  const again = compare(...asked());
+  assert.equal(again.status, 0, again.stderr);
+  assert.equal(statSync(at("runs/eps/checkpoint.safetensors")).mtimeMs, trained);
+  assert.match(again.stdout, /predicts +weighting +seeds +bits\/dim/);
+  const more = compare("--configs", configs, "--runs", at("runs"), "--collect", "--steps", "4");
+  assert.match(
+    more.stderr,
+    /report\.json is of 3 steps, expected 4\. Evaluate the run again, or give --steps 3/,
+  );
+});
+
+/** A row with a bound of its own, made from one that was measured. */
+const withBound = (row: SweepRow, mean: number): SweepRow => {
+  const { bits } = row.evaluation;
+  const bitsPerDim = { ...bits.bitsPerDim, mean };
+  return { ...row, evaluation: { ...row.evaluation, bits: { ...bits, bitsPerDim } } };
+};
+
+test("seeds of a configuration become one line with the standard error over them, and the figure has all panels", () => {
+  const { rows } = JSON.parse(readFileSync(at("runs/comparison/rows.json"), "utf8")) as { rows: SweepRow[] };
+  const summaries = summarizeSweep([withBound(rows[0], 4), rows[1], withBound(rows[0], 5)]);
+  assert.equal(summaries.length, 2);
+  const [line] = sweepColumns(summaries);
+  assert.deepEqual([line.predicts, line.seeds, line["bits/dim"]], ["eps", "2", "4.500 ± 0.500"]);
+  const figure = sweepFigure(summaries);
+  const names = figure.layout.annotations?.map(({ text }) => text) ?? [];
+  assert.equal(names.length, 4);
+  const published = figure.data.flatMap(({ y }) => (y as number[]) ?? []);
+  assert.ok(published.includes(3.17) && published.includes(2.45));
+  assert.match(sweepTitle(rows), /floor at n = 12; bits\/dim on 4 test images/);
+});
+
+test("what cannot be compared is refused in one line", () => {
+  const other = configFile("other", { weighting: "vlb", learningRate: 1e-3 });
+  const cases: [string[], RegExp][] = [
+    [
+      ["--configs", `${configs},${other}`, "--data", folder],
+      /other\.json has learningRate 0\.001, .*eps\.json has 0\.0005, expected the same in all/,
+    ],
+    [
+      ["--configs", `${at("eps.json")},${at("eps.json")}`, "--data", folder],
+      /two that predict and weigh alike: eps, simple/,
+    ],
+    [["--configs", configs], /--data is missing, expected the folder of the data set, or --collect/],
+    [["--configs", configs, "--data", folder, "--seeds", "0"], /--seeds is "0"/],
+  ];
+  for (const [args, message] of cases) assert.throws(() => parseSweep(args), message);
+  const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
+  mkdirSync(at("empty"));
+  assert.throws(
+    () => collectSweep([{ ...eps, folder: at("empty") }]),
+    /report\.json is not there: the run is not evaluated/,
+  );
+});
+
+test("seeds get folders of their own, the first one that of the jobs", () => {
+  const request = parseSweep(asked("--seeds", "2", "--steps", "7"));
+  assert.ok(request !== "help");
+  assert.deepEqual(
+    request.runs.map(({ name, config }) => [name, config.seed, config.steps]),
+    [
+      ["eps", 0, 7],
+      ["x0", 0, 7],
+      ["eps-seed1", 1, 7],
+      ["x0-seed1", 1, 7],
+    ],
+  );
+});

@@ -1,0 +1,221 @@
+/**
+ * @file `npm run -s compare -- --configs LIST --data DIR`: configurations of image runs trained, evaluated and set beside
+ * one another. Training and evaluation are the project's own commands, run one after the other, into the folders that
+ * the tasks of `npm run jobs` use: what those have done is not done again.
+ */
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import type { Evaluation } from "../../lib/metrics";
+import { loadCheckpoint, type RunConfig, runConfig } from "../../lib/training";
+import { SWEEP } from "../jobs";
+import { type Options, readOptions } from "../options";
+import { interruption } from "../progress";
+import { checkpointPath, readMetrics } from "../train/folder";
+import { readConfig } from "../train/request";
+
+export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [options]
+
+Trains and evaluates runs on images that differ in what the network predicts and how its loss is weighted, and puts them
+into one table and one figure, with published figures beside.
+
+  --configs LIST   configurations by name, or files; alike but for parameterization and weighting.
+                   ${SWEEP} is the course's own
+  --data DIR       the folder of the data set
+  --runs DIR       a folder for each run, as npm run jobs has it (runs/sweep)
+  --seeds N        seeds 0…N−1 of each (1)
+  --steps N        of each run, in place of what the configurations say
+  --collect        puts together what is there, and neither trains nor evaluates
+  --out DIR        table.md, figure.png, figure.json and rows.json (RUNS/comparison)
+  --json           {"rows": […], "published": […]} and nothing else on standard output
+  --n, --bits-images, --parts, --draws, --reference, --classifier, --k
+                   as npm run evaluate takes them
+
+Interrupted, the same command goes on where it was.`;
+
+/** Options that go on to `npm run evaluate` as they are. */
+const FOR_EVALUATE = ["n", "bits-images", "parts", "draws", "reference", "classifier", "k"] as const;
+const OPTIONS = {
+  values: ["configs", "data", "runs", "seeds", "steps", "out", ...FOR_EVALUATE],
+  flags: ["collect", "json", "help"],
+} as const;
+type Given = Options<(typeof OPTIONS.values)[number], (typeof OPTIONS.flags)[number]>;
+
+/** One run of the sweep. */
+export interface SweepRun {
+  /** Of its folder. */
+  name: string;
+  /** As `npm run train` takes it: a name or a file. */
+  source: string;
+  config: RunConfig;
+  folder: string;
+}
+
+export interface SweepRequest {
+  runs: SweepRun[];
+  data: string;
+  out: string;
+  collect: boolean;
+  json: boolean;
+  /** For `npm run evaluate`. */
+  evaluateArgs: string[];
+}
+
+/** The request that these arguments make, or "help". Throws with one line on the first that is wrong. */
+export function parseSweep(args: readonly string[]): SweepRequest | "help" {
+  const options = readOptions(args, OPTIONS);
+  if (options.flag("help")) return "help";
+  const folder = options.text("runs") ?? "runs/sweep";
+  const collect = options.flag("collect");
+  const data = options.text("data");
+  if (!data && !collect)
+    throw new Error("--data is missing, expected the folder of the data set, or --collect.");
+  return {
+    runs: sweepRuns(options, folder),
+    data: data ?? "",
+    out: options.text("out") ?? join(folder, "comparison"),
+    collect,
+    json: options.flag("json"),
+    evaluateArgs: FOR_EVALUATE.flatMap((name) => {
+      const value = options.text(name);
+      return value === undefined ? [] : [`--${name}`, value];
+    }),
+  };
+}
+
+/** The runs, seed by seed, so that an interrupted sweep is one of fewer seeds. */
+function sweepRuns(options: Given, folder: string): SweepRun[] {
+  const sources = (options.text("configs") ?? SWEEP).split(",").map((name) => name.trim());
+  const seeds = options.wholeNumber("seeds", 1, 1000);
+  const configs = sources.map((source) => {
+    const config = readConfig(source);
+    return { source, config: { ...config, steps: options.wholeNumber("steps", config.steps) } };
+  });
+  checkAlike(configs);
+  return Array.from({ length: seeds }, (_, seed) =>
+    configs.map(({ source, config }) => {
+      const name = `${basename(source, ".json")}${seed === 0 ? "" : `-seed${seed}`}`;
+      return { name, source, config: { ...config, seed }, folder: join(folder, name) };
+    }),
+  ).flat();
+}
+
+const MAY_DIFFER = ["parameterization", "weighting", "seed"];
+
+/** Throws where two configurations are the same, or differ in more than what is compared. */
+function checkAlike(configs: readonly { source: string; config: RunConfig }[]): void {
+  const [first, ...others] = configs;
+  for (const { source, config } of others) {
+    const differs = (Object.keys(config) as (keyof RunConfig)[]).find(
+      (key) => !MAY_DIFFER.includes(key) && JSON.stringify(config[key]) !== JSON.stringify(first.config[key]),
+    );
+    if (differs)
+      throw new Error(
+        `--configs: ${source} has ${differs} ${JSON.stringify(config[differs])}, ${first.source} has ${JSON.stringify(first.config[differs])}, expected the same in all: what differs besides parameterization and weighting cannot be told apart from them.`,
+      );
+  }
+  const keys = configs.map(({ config }) => `${config.parameterization}, ${config.weighting}`);
+  const twice = keys.findIndex((key, i) => keys.indexOf(key) !== i);
+  if (twice >= 0) throw new Error(`--configs has two that predict and weigh alike: ${keys[twice]}.`);
+}
+
+/** Thrown where the sweep was interrupted: the same command goes on. */
+export class Interrupted extends Error {}
+
+/** Trains and evaluates what is missing, telling on standard error. Throws `Interrupted`, and one line where a command failed. */
+export async function runSweep({ runs, data, evaluateArgs }: SweepRequest): Promise<void> {
+  const signal = interruption("finishing this batch; the same command goes on from here");
+  const command = (script: string, args: string[]) => runCommand(script, args, signal);
+  for (const [i, run] of runs.entries()) {
+    process.stderr.write(`[${i + 1}/${runs.length}] ${run.name}\n`);
+    if (stepsTaken(run) < run.config.steps) await command("train", trainArgs(run, data));
+    await command("evaluate", [
+      ...["--checkpoint", checkpointPath(run.folder), "--data", data, "--out", evaluationFolder(run)],
+      ...evaluateArgs,
+    ]);
+  }
+}
+
+const evaluationFolder = ({ folder }: SweepRun): string => join(folder, "evaluation");
+
+/** Steps that a run has behind it. Throws where its folder holds another run. */
+function stepsTaken({ folder, config, name }: SweepRun): number {
+  const path = checkpointPath(folder);
+  if (!existsSync(path)) return 0;
+  const { step, config: known } = loadCheckpoint(path);
+  const own = runConfig(known, path);
+  const differs = (Object.keys(config) as (keyof RunConfig)[]).find(
+    (key) => key !== "steps" && JSON.stringify(config[key]) !== JSON.stringify(own[key]),
+  );
+  if (differs)
+    throw new Error(
+      `${folder} holds a run with ${differs} ${JSON.stringify(own[differs])}, ${name} has ${JSON.stringify(config[differs])}. Choose other --runs, or remove that folder.`,
+    );
+  if (step > config.steps)
+    throw new Error(`${folder} has taken ${step} steps already, expected ${config.steps}. Ask for as many.`);
+  return step;
+}
+
+function trainArgs({ source, config, folder }: SweepRun, data: string): string[] {
+  const started = existsSync(checkpointPath(folder));
+  const how = started ? ["--resume"] : ["--config", source, "--seed", String(config.seed)];
+  return [config.data, "--data", data, "--out", folder, "--steps", String(config.steps), ...how];
+}
+
+/** Runs one of the project's commands; what it says goes to standard error. */
+function runCommand(
+  script: "train" | "evaluate" | string,
+  args: string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const path = join(__dirname, "..", `${script}.ts`);
+  const child = spawn(process.execPath, ["--import", "tsx", path, ...args], { stdio: ["ignore", 2, 2] });
+  const pass = () => child.kill("SIGTERM"); // a terminal's Ctrl-C reaches it by itself, a scheduler's signal does not
+  if (signal.reason !== "SIGINT") signal.addEventListener("abort", pass, { once: true });
+  return new Promise((resolve, reject) =>
+    child.on("close", (code) => {
+      signal.removeEventListener("abort", pass);
+      if (signal.aborted) reject(new Interrupted(script));
+      else if (code !== 0) reject(new Error(`${script} ended with code ${code}; its reason stands above.`));
+      else resolve();
+    }),
+  );
+}
+
+/** What one run came to. */
+export interface SweepRow {
+  name: string;
+  config: RunConfig;
+  /** Time in training; NaN where the run's folder has no times. */
+  hours: number;
+  evaluation: Evaluation;
+}
+
+/** The rows of all runs. Throws on one that is not evaluated, or evaluated after other steps or in another way than the first. */
+export function collectSweep(runs: readonly SweepRun[]): SweepRow[] {
+  const rows = runs.map(rowOf);
+  for (const row of rows) {
+    const [own, first] = [wayOf(row), wayOf(rows[0])];
+    if (own !== first)
+      throw new Error(
+        `${row.name} was evaluated as ${own}, ${rows[0].name} as ${first}, expected the same. Evaluate one of them again.`,
+      );
+  }
+  return rows;
+}
+
+const wayOf = ({ evaluation: { samples, sampler, bits, step } }: SweepRow): string =>
+  `n = ${samples.n}, ${samples.extractor}, ${samples.reference}; ${sampler}; ${bits.images} images of ${bits.parts.length} parts; ${step} steps`;
+
+function rowOf(run: SweepRun): SweepRow {
+  const path = join(evaluationFolder(run), "report.json");
+  if (!existsSync(path))
+    throw new Error(`${path} is not there: the run is not evaluated. Leave --collect out, or run its job.`);
+  const evaluation = JSON.parse(readFileSync(path, "utf8")) as Evaluation;
+  if (evaluation.step !== run.config.steps)
+    throw new Error(
+      `${path} is of ${evaluation.step} steps, expected ${run.config.steps}. Evaluate the run again, or give --steps ${evaluation.step}.`,
+    );
+  const seconds = readMetrics(run.folder).reduce((sum, metric) => sum + metric.seconds, 0);
+  return { name: run.name, config: run.config, hours: seconds > 0 ? seconds / 3600 : Number.NaN, evaluation };
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { smallRun, writeShipped } from "../../lib/testing/images";
+import { curvesFigure } from "../readme";
+import { modelsSection, shippedModels, withSection } from "./section";
+
+const folder = mkdtempSync(join(tmpdir(), "lower-bound-readme-"));
+const kept = process.env.LOWER_BOUND_ASSETS;
+process.env.LOWER_BOUND_ASSETS = folder;
+after(() => {
+  rmSync(folder, { recursive: true });
+  if (kept === undefined) delete process.env.LOWER_BOUND_ASSETS;
+  else process.env.LOWER_BOUND_ASSETS = kept;
+});
+
+const README = "before\n<!-- models: written by npm run readme -- models -->\nold\n<!-- /models -->\nafter\n";
+const measured = { mean: 0.5, standardError: 0.01 };
+const shares = {
+  samples: { precision: 0.4, recall: 0.3, k: 3 },
+  floor: { precision: 0.7, recall: 0.6, k: 3 },
+};
+/** An evaluation in the form of `npm run evaluate --report`. */
+const EVALUATION = {
+  ...{ checkpoint: "m", step: 1, sampler: "ddim, 50 steps", seconds: {}, peakMemoryMB: 1 },
+  bits: {
+    ...{ images: 256, bitsPerDim: { mean: 4.25, standardError: 0.03 }, L_T: measured, L_0: measured },
+    ...{ rate: 2.1, distortion: 2.15, rmse: 1, parts: [], draws: 1, clip: true },
+  },
+  samples: {
+    ...{ n: 10_000, extractor: "a classifier", reference: "cifar10 train 50000", floorN: 9000 },
+    ...{ fid: { samples: 12.345, floor: 1.5 }, kid: { samples: measured, floor: measured } },
+    ...{ precisionRecall: shares, neighbours: [] },
+  },
+};
+
+test("without a model the section is empty, and what stands around it stays", () => {
+  assert.equal(modelsSection(shippedModels()), "");
+  const empty = withSection(README, "");
+  assert.equal(empty, README.replace("old\n", ""));
+  assert.equal(withSection(empty, ""), empty);
+  assert.throws(() => withSection("nothing", ""), /readme: the README has no .*Put both back/);
+});
+
+test("the section says what each model is, how it was measured, and the commands that made it", () => {
+  writeShipped(join(folder, "cifar10"), smallRun());
+  writeFileSync(join(folder, "cifar10", "evaluation.json"), JSON.stringify(EVALUATION));
+  cpSync(join(folder, "cifar10"), join(folder, "cifar10-x0"), { recursive: true });
+  writeShipped(join(folder, "cifar10-mean"), smallRun({ parameterization: "mean", weighting: "vlb" }));
+  const models = shippedModels();
+  const section = modelsSection(models);
+  for (const line of [
+    "| [cifar10-mean](assets/cifar10-mean) | mean | vlb | 1,000 | 0.0 | 1 | 64 | 0.1 | a test (cpu) |",
+    "| cifar10 | 4.250 ± 0.030 | 2.100 + 2.150 | 12.35 | 1.50 | 0.5000 ± 0.0100 | 0.400, 0.300 | 0.700, 0.600 |",
+    "- cifar10, cifar10-x0: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; bits/dim on 256 test images, x̂_0 clipped.",
+    "npm run export -- --run runs/cifar10-mean --out assets/cifar10-mean",
+  ])
+    assert.ok(section.includes(line), `${line}\nis not in\n${section}`);
+  assert.ok(section.includes("cifar10-samples.png") && !section.includes("mnist-samples.png"));
+  const readme = withSection(README, section);
+  assert.equal(withSection(readme, section), readme);
+  assert.equal(curvesFigure(models).data.length, 3);
+  assert.ok(!existsSync(join(folder, "readme")));
+});

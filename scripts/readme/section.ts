@@ -1,0 +1,115 @@
+/**
+ * @file The README's part about trained models, from what is shipped: a table of measures, and the commands that made
+ * each. It stands between two comments; `npm run readme -- models` writes it, a test compares it.
+ */
+import { fidName } from "../../lib/metrics";
+import { isShipped, type ShippedModel, shipped } from "../../lib/training";
+import { markdown } from "../markdown";
+
+/** Models that may be shipped, in the order of the table. */
+export const MODELS = ["cifar10", "cifar10-mean", "cifar10-x0", "cifar10-v", "mnist"] as const;
+
+/** The pictures that the section shows. */
+export const PICTURES = {
+  cifar10: "assets/readme/cifar10-samples.png",
+  mnist: "assets/readme/mnist-samples.png",
+  curves: "assets/readme/training-curves.png",
+} as const;
+
+const BEGIN = "<!-- models: written by npm run readme -- models -->";
+const END = "<!-- /models -->";
+
+/** The models that are shipped. */
+export const shippedModels = (): ShippedModel[] => MODELS.filter(isShipped).map(shipped);
+
+/** The README with this section between its comments. Throws where they are missing. */
+export function withSection(readme: string, section: string): string {
+  const [begin, end] = [readme.indexOf(BEGIN), readme.indexOf(END)];
+  if (begin < 0 || end < begin)
+    throw new Error(`readme: the README has no "${BEGIN}" … "${END}". Put both back, on lines of their own.`);
+  return `${readme.slice(0, begin + BEGIN.length)}\n${section ? `\n${section}\n\n` : ""}${readme.slice(end)}`;
+}
+
+const plusMinus = (value: { mean: number; standardError: number }, digits: number) =>
+  `${value.mean.toFixed(digits)} ± ${value.standardError.toFixed(digits)}`;
+const thousands = (value: number): string => value.toLocaleString("en");
+
+function madeOf({ name, config, about }: ShippedModel): Record<string, string> {
+  return {
+    model: `[${name}](assets/${name})`,
+    predicts: config.parameterization,
+    weighting: config.weighting,
+    weights: thousands(about.weights),
+    "file (MB)": (about.bytes / 1e6).toFixed(1),
+    steps: thousands(about.steps),
+    images: thousands(about.images),
+    hours: about.hours.toFixed(1),
+    on: [...new Set(about.starts.map(({ machine, engine }) => `${machine} (${engine})`))].join("; "),
+  };
+}
+
+function measuresOf({ name, evaluation }: ShippedModel): Record<string, string>[] {
+  if (!evaluation) return [];
+  const { bits, samples } = evaluation;
+  const { fid, kid, precisionRecall } = samples;
+  const share = ({ precision, recall }: { precision: number; recall: number }) =>
+    `${precision.toFixed(3)}, ${recall.toFixed(3)}`;
+  return [
+    {
+      model: name,
+      "bits/dim": plusMinus(bits.bitsPerDim, 3),
+      "rate + distortion": `${bits.rate.toFixed(3)} + ${bits.distortion.toFixed(3)}`,
+      FID: fid.samples.toFixed(2),
+      "real images": fid.floor.toFixed(2),
+      KID: plusMinus(kid.samples, 4),
+      "precision, recall": share(precisionRecall.samples),
+      "of real images": share(precisionRecall.floor),
+    },
+  ];
+}
+
+/** How each model was measured, models measured alike in one line. */
+function howMeasured(models: readonly ShippedModel[]): string[] {
+  const ways = new Map<string, string[]>();
+  for (const { name, evaluation } of models) {
+    if (!evaluation) continue;
+    const { bits, samples, sampler } = evaluation;
+    const way = `${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}`;
+    ways.set(way, [...(ways.get(way) ?? []), name]);
+  }
+  return [...ways].map(([way, names]) => `- ${names.join(", ")}: ${way}.`);
+}
+
+const picture = (text: string, path: string): string => `![${text}](${path})`;
+
+/** The section; "" where nothing is shipped. */
+export function modelsSection(models: readonly ShippedModel[]): string {
+  if (models.length === 0) return "";
+  const has = (name: string) => models.some((model) => model.name === name);
+  const measures = models.flatMap(measuresOf);
+  const parts = [
+    "## The trained models",
+    ...(has("cifar10")
+      ? [picture("64 samples of the CIFAR-10 model, the first of seed 0", PICTURES.cifar10)]
+      : []),
+    ...(has("mnist") ? [picture("64 digits of the MNIST model, the first of seed 0", PICTURES.mnist)] : []),
+    "None of the pictures was chosen. Each model is a folder with its averaged weights in half precision (safetensors), its configuration, its curve and how it was made.",
+    markdown(models.map(madeOf)),
+    picture("Training loss of each model over its hours, in units of its first point", PICTURES.curves),
+    ...(measures.length > 0 ? [markdown(measures), howMeasured(models).join("\n")] : []),
+    commands(models),
+  ];
+  return parts.join("\n\n");
+}
+
+function commands(models: readonly ShippedModel[]): string {
+  const lines = models.flatMap(({ name, about, config }) => [
+    about.command.replace(
+      "--config config.json",
+      `--config assets/${name}/config.json --data DIR --out runs/${name}`,
+    ),
+    `npm run export -- --run runs/${name} --out assets/${name}`,
+    `npm run evaluate -- --checkpoint assets/${name}/model.safetensors --data DIR --out runs/${name}/evaluation --report assets/${name}/evaluation.json   # ${config.data}`,
+  ]);
+  return ["```sh", ...lines, "npm run readme -- models", "```"].join("\n");
+}
