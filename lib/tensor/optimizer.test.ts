@@ -100,6 +100,28 @@ test("compiled and eager take the very same steps", native, () => {
   assertAllClose(trained(options, 20, compile).w, trained(options, 20, asIs).w, { abs: 3e-7 });
 });
 
+test("a large network's weights, which take an op each, move as a small one's", native, () => {
+  const size = 2 ** 20 + 8;
+  const options: AdamOptions = { ...cases.everything, clipNorm: undefined };
+  const large = { w: tf.variable(tf.zeros([size])) };
+  const small = { w: tf.variable(tf.zeros([8])) };
+  const optimizers = [adam(large, options), adam(small, options)];
+  for (let n = 0; n < 20; n++)
+    tf.tidy(() => {
+      const g = tf.sin(tf.range(0, size).mul(0.7).add(n));
+      optimizers[0].apply({ w: g });
+      optimizers[1].apply({ w: g.slice([size - 8], [8]) });
+    });
+  const last = (variable: tf.Variable) => values(variable.slice([size - 8], [8]));
+  assertAllClose(last(large.w), values(small.w), { rel: 1e-5, abs: 1e-7 });
+  assertAllClose(last(optimizers[0].averages!.w), values(optimizers[1].averages!.w), {
+    rel: 1e-5,
+    abs: 1e-7,
+  });
+  for (const optimizer of optimizers) optimizer.dispose();
+  tf.dispose([large, small]);
+});
+
 test("a run resumed from its state goes on as the uninterrupted one", () => {
   const weights = { w: tf.variable(tf.tensor1d(start)) };
   const run = (variables: typeof weights, optimizer: ReturnType<typeof adam>, steps: number) => {

@@ -2,11 +2,13 @@
  * @file Adam and AdamW with what diffusion models train with: clipping by norm, warm-up, an average of the weights.
  *
  * All of it is tensor work, so that a whole training step can be compiled. On the native engine the update is
- * TensorFlow's fused op, in place; elsewhere plain tfjs. Left out: L2 regularization through the gradient, AMSGrad.
+ * TensorFlow's fused op for each variable, in place, or for a small network one op of our own for all of them
+ * (native/ops.cc); elsewhere plain tfjs. Left out: L2 regularization through the gradient, AMSGrad.
  */
 import * as tf from "@tensorflow/tfjs";
 import { updateInPlace } from "./compile/update";
 import { nativeBackend, rawOp } from "./native";
+import { hasFusedForms } from "./ops";
 
 export interface AdamOptions {
   learningRate: number;
@@ -122,6 +124,47 @@ function moveAverage(average: tf.Variable, w: tf.Variable, decay: number): void 
   updateInPlace("ResourceApplyGradientDescent", attrs, [average], [tf.scalar(1 - decay), away]);
 }
 
+/** Weights up to which one op for all variables pays: it makes their next values beside them. */
+const SMALL = 2 ** 20;
+
+/** What one op for all variables takes: lists in one order, and the factor that clips, if any. */
+interface WholeStep {
+  lists: Record<"w" | "m" | "v", tf.Variable[]>;
+  gradients: tf.Tensor[];
+  averages: tf.Variable[];
+  scale: tf.Tensor | null;
+  emaDecay: number;
+}
+
+/** Clipping, decay, Adam and the average of all variables in one op. */
+function stepAtOnce(
+  { lists, gradients, averages, scale, emaDecay }: WholeStep,
+  rates: Rates,
+  s: Settings,
+): void {
+  const one = tf.scalar(1);
+  const keep = s.weightDecay > 0 ? tf.sub(1, rates.rate.mul(s.weightDecay)) : one;
+  const root = rates.bias2.sqrt();
+  const step = tf.stack([
+    rates.rate.mul(root).div(rates.bias1),
+    root.mul(s.epsilon),
+    keep.asScalar(),
+    (scale ?? one).asScalar(),
+  ]);
+  const shares = { share1: 1 - s.beta1, share2: 1 - s.beta2, average_share: 1 - emaDecay };
+  const written = [...lists.w, ...lists.m, ...lists.v, ...averages];
+  const inputs = [...lists.w, ...lists.m, ...lists.v, ...gradients, ...averages, step];
+  const op = averages.length > 0 ? "LowerBoundAdamAverage" : "LowerBoundAdam";
+  const next = rawOp(op, { count: { int: gradients.length }, ...shares }, inputs, written.length);
+  for (const [i, variable] of written.entries())
+    updateInPlace(
+      "AssignVariableOp",
+      { dtype: { type: "float32" }, validate_shape: false },
+      [variable],
+      [next[i]],
+    );
+}
+
 function checked(options: AdamOptions): Settings {
   const {
     learningRate,
@@ -180,6 +223,7 @@ export function adam<K extends string>(
   const settings = checked(options);
   const { clipNorm, emaDecay } = options;
   const keys = Object.keys(variables) as K[];
+  const isSmall = keys.reduce((sum, key) => sum + variables[key].size, 0) <= SMALL;
   const state = slots(variables, settings.learningRate);
   const averages =
     emaDecay === undefined
@@ -199,6 +243,21 @@ export function adam<K extends string>(
       const n = state.step.add(1);
       state.step.assign(n);
       const rates = ratesAt(n, state.learningRate, settings);
+      if (isSmall && given.length === keys.length && hasFusedForms()) {
+        const lists = {
+          w: keys.map((key) => variables[key]),
+          m: keys.map((key) => state[`m/${key}`]),
+          v: keys.map((key) => state[`v/${key}`]),
+        };
+        const all = averages ? keys.map((key) => averages[key]) : [];
+        const gradientsOf = keys.map((key) => gradients[key]!);
+        stepAtOnce(
+          { lists, gradients: gradientsOf, averages: all, scale, emaDecay: emaDecay ?? 0 },
+          rates,
+          settings,
+        );
+        return;
+      }
       const update = updateWith(rates, settings);
       const keep = settings.weightDecay > 0 ? tf.sub(1, rates.rate.mul(settings.weightDecay)) : null;
       for (const key of given) {

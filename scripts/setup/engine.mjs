@@ -53,7 +53,7 @@ const HEADERS = [
   "ml_dtypes/",
 ];
 
-const COMPILE_FLAGS = ["-std=c++17", "-O3", "-fPIC", "-shared", "-DNAPI_VERSION=8"];
+const COMPILE_FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fPIC", "-shared", "-DNAPI_VERSION=8"];
 const LINK_FLAGS =
   process.platform === "darwin"
     ? ["-undefined", "dynamic_lookup", "-Wl,-rpath,@loader_path/tensorflow"]

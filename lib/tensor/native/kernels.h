@@ -19,6 +19,13 @@ struct ChainShape {
   int largest;  // of the sizes
 };
 
+// One step of Adam: w becomes keep · w − rate · m / (√v + epsilon), after the gradient, scaled, has joined the means m and
+// v with these shares.
+struct AdamStep {
+  float share1, share2;  // 1 − beta
+  float rate, epsilon, keep, scale;
+};
+
 struct Kernels {
   void (*group_norm)(const NormShape& shape, const float* x, const float* shift, const float* gamma,
                      const float* beta, float* y, float* mean, float* rstd, float* scratch);
@@ -33,6 +40,9 @@ struct Kernels {
                            const float* const* transposed, const float* const* kept, float* dx, float* const* dweights,
                            float* const* dbiases, float* scratch);
   void (*transpose)(int n, int d, const float* from, size_t row, float* to);
+  void (*adam)(const AdamStep& step, size_t size, const float* w, const float* m, const float* v, const float* g,
+               float* next_w, float* next_m, float* next_v);
+  void (*approach)(size_t size, float share, const float* x, const float* average, float* next);
   void (*add)(size_t size, const float* x, float* sum);
   void (*swish)(size_t size, const float* x, float* y);
   void (*swish_grad)(size_t size, const float* dy, const float* x, float* dx);

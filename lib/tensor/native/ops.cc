@@ -8,6 +8,8 @@
 //   LowerBoundDenseChain     (x, weights, biases) -> y
 //   LowerBoundDenseChainKeep (x, weights, biases) -> (y, kept)
 //   LowerBoundDenseChainGrad (dy, x, kept, weights) -> (dx, dweights, dbiases)
+//   LowerBoundAdam           (w, m, v, g, step) -> (w, m, v)
+//   LowerBoundAdamAverage    (w, m, v, g, averages, step) -> (w, m, v, averages)
 //   LowerBoundSwish          (x) -> y
 //   LowerBoundSwishGrad      (dy, x) -> dx
 //   LowerBoundUpsample       (x) -> y
@@ -15,7 +17,8 @@
 //
 // x, y [N, ..., C]; shift [N, C], added to x, or [0]; gamma, beta [C]; mean, rstd [N, C], equal within a group;
 // qkv [N, n, 3 d]; of a chain of dense layers x [rows, inputs], weights and biases a list of each, [inputs, outputs] and
-// [outputs], and kept what each swish between them is taken of, one after another; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
+// [outputs], and kept what each swish between them is taken of, one after another; of Adam a list of each, and step
+// [rate, epsilon, keep, scale]; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
 #include "tensorflow/c/ops.h"
 
 #include <cstdint>
@@ -451,6 +454,58 @@ void ComputeChainGrad(void*, TF_OpKernelContext* context) {
   }
 }
 
+// ---- Adam ----
+
+struct AdamAttributes {
+  float share1 = 0, share2 = 0, average_share = 0;
+};
+
+void* CreateAdam(TF_OpKernelConstruction* construction) {
+  auto* a = new AdamAttributes();
+  Status status;
+  TF_OpKernelConstruction_GetAttrFloat(construction, "share1", &a->share1, status);
+  if (status.ok()) TF_OpKernelConstruction_GetAttrFloat(construction, "share2", &a->share2, status);
+  if (status.ok()) TF_OpKernelConstruction_GetAttrFloat(construction, "average_share", &a->average_share, status);
+  if (!status.ok()) TF_OpKernelConstruction_Failure(construction, status);
+  return a;
+}
+
+void DeleteAdam(void* attributes) { delete static_cast<AdamAttributes*>(attributes); }
+
+void ComputeAdamTo(void* kernel, TF_OpKernelContext* context, bool average) {
+  const auto& a = *static_cast<AdamAttributes*>(kernel);
+  Run run(context);
+  const int count = (run.num_inputs() - 1) / (average ? 5 : 4);
+  Tensors w(count), m(count), v(count), g(count), averages(average ? count : 0);
+  Tensors next_w(count), next_m(count), next_v(count), next_averages(average ? count : 0);
+  Tensor settings;
+  int input = 0, output = 0;
+  for (Tensors* list : {&w, &m, &v, &g, &averages}) {
+    if (!run.InputList(input, *list)) return;
+    for (size_t i = 0; i < list->size(); i++)
+      if (!run.Require((*list)[i].size() == w[i].size(), "Adam: w, m, v, g and averages must be of one size")) return;
+    input += static_cast<int>(list->size());
+  }
+  if (!run.Inputs(input, {&settings}) || !run.Require(settings.size() == 4, "Adam: step must be [4]")) return;
+  for (Tensors* list : {&next_w, &next_m, &next_v, &next_averages})
+    for (size_t i = 0; i < list->size(); i++)
+      if (!run.Output(output++, w[i].shape(), &(*list)[i])) return;
+  const float* s = settings.data();
+  const AdamStep step = {a.share1, a.share2, s[0], s[1], s[2], s[3]};
+  for (int i = 0; i < count; i++)
+    ForEachPiece(w[i].size(), [&](int64_t first, int64_t size) {
+      BestKernels().adam(step, size, w[i].data() + first, m[i].data() + first, v[i].data() + first,
+                         g[i].data() + first, next_w[i].data() + first, next_m[i].data() + first,
+                         next_v[i].data() + first);
+      if (average)
+        BestKernels().approach(size, a.average_share, next_w[i].data() + first, averages[i].data() + first,
+                               next_averages[i].data() + first);
+    });
+}
+
+void ComputeAdam(void* kernel, TF_OpKernelContext* context) { ComputeAdamTo(kernel, context, false); }
+void ComputeAdamAverage(void* kernel, TF_OpKernelContext* context) { ComputeAdamTo(kernel, context, true); }
+
 // ---- nearest up-sampling by 2 ----
 
 void ComputeUpsample(void*, TF_OpKernelContext* context) {
@@ -612,6 +667,16 @@ void ChainGradShapes(Inference* inference, TF_Status* status) {
   }
 }
 
+// The first `kept` lists of `lists` keep their shapes; the last input is the step.
+void AdamShapesOf(Inference* inference, int lists, std::initializer_list<int> kept, TF_Status* status) {
+  const int count = static_cast<int>(TF_ShapeInferenceContextNumInputs(inference) - 1) / lists;
+  int output = 0;
+  for (int list : kept)
+    for (int i = 0; i < count && Fine(status); i++) SameShape(inference, list * count + i, output++, status);
+}
+void AdamShapes(Inference* inference, TF_Status* status) { AdamShapesOf(inference, 4, {0, 1, 2}, status); }
+void AdamAverageShapes(Inference* inference, TF_Status* status) { AdamShapesOf(inference, 5, {0, 1, 2, 4}, status); }
+
 void SwishShape(Inference* inference, TF_Status* status) { SameShape(inference, 0, 0, status); }
 void AttentionShape(Inference* inference, TF_Status* status) { ScaledShape(inference, {1, 1, 1. / 3}, status); }
 void AttentionGradShape(Inference* inference, TF_Status* status) { SameShape(inference, 1, 0, status); }
@@ -666,6 +731,18 @@ const bool registered = [] {
             {"dy: float", "x: float", "kept: float", weights},
             {"dx: float", "dweights: layers * float", "dbiases: layers * float"},
             {layers}, ChainGradShapes, nullptr, ComputeChainGrad, nullptr});
+  const std::initializer_list<const char*> shares = {"count: int >= 1", "share1: float", "share2: float",
+                                                     "average_share: float"};
+  Register({"LowerBoundAdam",
+            {"w: count * float", "m: count * float", "v: count * float", "g: count * float", "step: float"},
+            {"next_w: count * float", "next_m: count * float", "next_v: count * float"},
+            shares, AdamShapes, CreateAdam, ComputeAdam, DeleteAdam});
+  Register({"LowerBoundAdamAverage",
+            {"w: count * float", "m: count * float", "v: count * float", "g: count * float", "averages: count * float",
+             "step: float"},
+            {"next_w: count * float", "next_m: count * float", "next_v: count * float",
+             "next_averages: count * float"},
+            shares, AdamAverageShapes, CreateAdam, ComputeAdamAverage, DeleteAdam});
   Register({"LowerBoundSwish", {"x: float"}, {"y: float"}, {}, SwishShape, nullptr, ComputeSwish, nullptr});
   Register({"LowerBoundSwishGrad", {"dy: float", "x: float"}, {"dx: float"}, {}, SwishShape, nullptr,
             ComputeSwishGrad, nullptr});
