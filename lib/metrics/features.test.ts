@@ -265,7 +265,7 @@ function watchedRows(values: Float32Array, dims: number): Rows & { most(): numbe
   return { count, dims, slice: watched, most: () => most };
 }
 
-test("moments and neighbours of many rows hold a few thousand of them at a time", async () => {
+test("moments, neighbours, KID, precision and recall of many rows hold a few thousand of them at a time", async () => {
   const values = normals(20, 5000, 4);
   const [images, samples] = [watchedRows(values, 4), watchedRows(normals(21, 60, 4), 4)];
   const [moments, atOnce] = [await momentsOfRows(images), momentsOf(values, 4)];
@@ -274,7 +274,8 @@ test("moments and neighbours of many rows hold a few thousand of them at a time"
   assertAllClose(moments.mean, atOnce.mean, { rel: 1e-12, abs: 1e-12 });
   assertAllClose(covariance(moments), covariance(atOnce), { rel: 1e-10, abs: 1e-12 });
   await nearest(samples, images);
-  await nearest(images, samples);
+  await kid(images, images);
+  await precisionRecall(images, samples);
   assert.ok(images.most() <= 4096, `${images.most()} rows at once`);
   await assert.rejects(
     momentsOfRows(rowsOf(new Float32Array(0), 4)),

@@ -4,7 +4,7 @@
  */
 import { type Estimate, estimate } from "../elbo/statistics";
 import { rng, tf } from "../tensor";
-import { checkRows, type Rows } from "./rows";
+import { checkRows, numbersOf, type Rows } from "./rows";
 
 export interface KidOptions {
   /** Rows of each set in one subset, at most; default 1000. */
@@ -43,7 +43,7 @@ export async function kid(
 }
 
 function shuffled(count: number, seed: number, stream: number): Uint32Array {
-  const keys = tf.tidy(() => rng(seed, stream).uniform([count]).dataSync());
+  const keys = numbersOf(() => rng(seed, stream).uniform([count]));
   return Uint32Array.from({ length: count }, (_, i) => i).sort((x, y) => keys[x] - keys[y] || x - y);
 }
 
@@ -58,21 +58,21 @@ function gathered(rows: Rows, places: Uint32Array): Float32Array {
 /** The unbiased estimate of MMD² (Gretton et al. 2012, eq. 3): pairs of a row with itself are left out. */
 function squaredMmd(a: Float32Array, b: Float32Array, dims: number): number {
   const [m, n] = [a.length / dims, b.length / dims];
-  const own = (x: Float32Array, count: number) => {
-    const k = kernel(x, x, dims);
-    let sum = 0;
-    for (let i = 0; i < k.length; i++) if (i % (count + 1) !== 0) sum += k[i];
-    return sum / (count * (count - 1));
-  };
-  const between = kernel(a, b, dims).reduce((sum, value) => sum + value, 0) / (m * n);
-  return own(a, m) + own(b, n) - 2 * between;
+  const own = (x: Float32Array, count: number) => kernelSum(x, x, dims, count + 1) / (count * (count - 1));
+  return own(a, m) + own(b, n) - (2 * kernelSum(a, b, dims)) / (m * n);
 }
 
-/** (⟨x, y⟩/dims + 1)³ of all pairs, in float64 from float32 products. */
-function kernel(a: Float32Array, b: Float32Array, dims: number): Float64Array {
-  const products = tf.tidy(() => {
+/** Σ (⟨x, y⟩/dims + 1)³ over all pairs, or all but every `leftOut`-th, in float64 from float32 products. */
+function kernelSum(a: Float32Array, b: Float32Array, dims: number, leftOut?: number): number {
+  const products = numbersOf(() => {
     const [x, y] = [a, b].map((values) => tf.tensor2d(values, [values.length / dims, dims]));
-    return tf.matMul(x, y, false, true).dataSync();
+    return tf.matMul(x, y, false, true);
   });
-  return Float64Array.from(products, (value) => (value / dims + 1) ** 3);
+  let sum = 0;
+  for (let i = 0; i < products.length; i++) {
+    if (leftOut !== undefined && i % leftOut === 0) continue;
+    const base = products[i] / dims + 1;
+    sum += base * base * base;
+  }
+  return sum;
 }

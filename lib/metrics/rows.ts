@@ -84,13 +84,21 @@ function middle(rows: Rows): Float64Array {
 const centred = (values: Float32Array, centre: Float64Array): Float32Array =>
   values.map((value, i) => value - centre[i % centre.length]);
 
+/** The numbers of a tensor, whatever else is made on the way disposed. (`tf.tidy` would look for tensors among millions of numbers.) */
+export function numbersOf(make: () => tf.Tensor): Float32Array {
+  const tensor = tf.tidy(make);
+  const values = tensor.dataSync() as Float32Array;
+  tensor.dispose();
+  return values;
+}
+
 /** ‖x‖² + ‖y‖² − 2⟨x, y⟩, at least 0. */
 function squaredDistances(a: Float32Array, b: Float32Array, dims: number): Float32Array {
-  return tf.tidy(() => {
+  return numbersOf(() => {
     const [x, y] = [a, b].map((values) => tf.tensor2d(values, [values.length / dims, dims]));
     const products = tf.matMul(x, y, false, true).mul(-2);
     const squares = products.add(x.square().sum(1, true)).add(y.square().sum(1));
-    return squares.maximum(0).dataSync() as Float32Array;
+    return squares.maximum(0);
   });
 }
 
