@@ -191,6 +191,18 @@ const EXPECTED: Record<string, Expected[]> = {
     { what: "its Corollary 1", pattern: /Corollary 1: +([\d.]+)/, value: 0.3947346983, within: 1e-6 },
     { what: "violations of Theorem 1", pattern: /violated in (\d+) of 200/, value: 0, within: 0 },
     { what: "floor of J_DSM (W07)", pattern: /the floor: ([\d.]+) nats/, value: 4.16858, within: 5e-5 },
+    {
+      what: "ln I(T) of the clusters of width 0.1 (W07)",
+      pattern: /clusters, 0\.1 +[\d.]+ +[\d.]+ +([\d.]+)/,
+      value: 14.58315836,
+      within: 1e-4,
+    },
+    {
+      what: "ln of the bound for the perfect score on clusters of width 0.0125 (W07)",
+      pattern: /clusters, 0\.0125(?: +\S+){4} +([\d.]+)/,
+      value: 881.4441804,
+      within: 1e-3,
+    },
     { what: "L_s of the clusters at u = 8", pattern: /at u = 8: (-[\d.]+)/, value: -1.000248, within: 1e-6 },
     {
       what: "checkpoints of the clusters with an estimated bound below W2",
@@ -212,6 +224,25 @@ const EXPECTED: Record<string, Expected[]> = {
       value: -1.3,
       within: 1e-6,
     },
+    ...["normal", "narrow", "point", "far", "ring"].map((prior) => ({
+      what: `modes of 25 that particles reach from the start "${prior}"`,
+      pattern: new RegExp(`\\n${prior} +(\\d+) `),
+      value: 25,
+      within: 0,
+    })),
+    {
+      what: "modes of 25 without annealing",
+      pattern: /no annealing +(\d+)/,
+      value: 9,
+      within: 2,
+    },
+    {
+      what: "modes of 25 from afar with a small σ",
+      pattern: /σ never wide +(\d+)/,
+      value: 1,
+      within: 0,
+    },
+    { what: "modes of 8 of the generator", pattern: /(\d) of 8 modes/, value: 8, within: 0 },
   ],
   "09-three-views": [
     {

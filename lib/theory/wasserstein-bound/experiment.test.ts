@@ -212,7 +212,7 @@ test("E2: brakes that hold close the gap between bound and W2, at the price of l
   assert.ok(free.bound.logCorollary1 > early.bound.logCorollary1 + 0.5, "and the bound is worse");
 });
 
-test("E2: spectral normalization alone holds nothing, since the factors of t grow instead", async () => {
+test("E2: spectral normalization alone holds little, since the factors of t grow instead", async () => {
   const data = experimentData.clusters();
   const [half, alone] = await checkpointsOf({
     data,
