@@ -22,6 +22,10 @@ import {
 /** @typedef {import("./test/tasks.mjs").TaskResult} TaskResult */
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Tests are for the engine that computes the same everywhere; those of WebGPU ask for it by name. */
+process.env.LOWER_BOUND_ENGINE ||= "cuda,cpu,package,js";
+
 const USAGE = "Usage: npm test [-- PATH… [--jobs N]], PATH being a test file, a folder or a prefix of one.";
 
 /** @param {string} text */

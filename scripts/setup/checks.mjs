@@ -89,31 +89,57 @@ function checkKernel(at) {
 const ENGINE_CODE = 'console.log(JSON.stringify(require("./lib/tensor/engine").engine));';
 
 /**
- * The engine that a lesson would get, by asking the code that chooses it, in a process of its own.
+ * The engine that the code which chooses it starts, in a process of its own; or why none does.
+ * @param {Layout} at
+ * @param {NodeJS.ProcessEnv} [env]
+ * @returns {Promise<{ engine?: { name: string, description: string }, reason: string }>}
+ */
+async function startEngine(at, env) {
+  const { output } = await run(process.execPath, ["--import", "tsx", "-e", ENGINE_CODE], {
+    cwd: at.project,
+    env: { ...process.env, ...env },
+  });
+  const line = output.split("\n").find((text) => text.startsWith('{"name"'));
+  return { engine: line && JSON.parse(line), reason: lastWords(output) };
+}
+
+/**
+ * The engine that a lesson would get.
  * @param {Layout} at
  * @returns {Promise<Finding>}
  */
 async function checkEngine(at) {
   if (stalePackages(at).includes("node_modules")) return broken("Engine", "needs the Node packages first");
-  const started = await run(process.execPath, ["--import", "tsx", "-e", ENGINE_CODE], { cwd: at.project });
-  const line = started.output.split("\n").find((text) => text.startsWith('{"name"'));
+  const { engine, reason } = await startEngine(at);
   const failure = readEngineRecord(at)?.failures[0];
   const why = failure ? `; the ${failure.engine} engine: ${failure.reason}` : "";
-  if (!line)
-    return broken("Engine", `it does not start (${lastWords(started.output)})${why}`, failure?.remedy);
-  const engine = JSON.parse(line);
-  if (failure || !engine.native || engine.name === "package")
+  if (!engine) return broken("Engine", `it does not start (${reason})${why}`, failure?.remedy);
+  if (failure || engine.name === "js" || engine.name === "package")
     return { ...broken("Engine", `${engine.description}${why}`, failure?.remedy), needed: false };
   if (hasEngine(at, {})) return fine("Engine", engine.description);
   return { ...broken("Engine", `${engine.description}, made from older sources`), needed: false };
 }
 
-/** @param {Layout} at */
-function checkGpu(at) {
+/**
+ * A GPU with CUDA, or else what WebGPU finds.
+ * @param {Layout} at
+ * @returns {Promise<Finding>}
+ */
+async function checkGpu(at) {
   const name = gpuName();
-  if (!name) return { ...fine("GPU", "no NVIDIA GPU answers; not needed"), needed: false };
-  if (readEngineRecord(at)?.engine === "cuda") return { ...fine("GPU", name), needed: false };
-  return { ...broken("GPU", `${name} is there but not in use`, "npm run setup -- --gpu"), needed: false };
+  if (name && readEngineRecord(at)?.engine === "cuda") return { ...fine("GPU", name), needed: false };
+  if (name)
+    return {
+      ...broken("GPU", `${name} is there, but CUDA is not set up`, "npm run setup -- --gpu"),
+      needed: false,
+    };
+  const none = "no NVIDIA GPU answers";
+  if (stalePackages(at).includes("node_modules")) return { ...fine("GPU", none), needed: false };
+  const { engine, reason } = await startEngine(at, { LOWER_BOUND_ENGINE: "webgpu" });
+  const found = engine
+    ? `${engine.description} (--engine webgpu)`
+    : `WebGPU: ${/webgpu: (.*)\)\. Run/.exec(reason)?.[1] ?? reason}; not needed`;
+  return { ...fine("GPU", `${none}; ${found}`), needed: false };
 }
 
 /** @param {Layout} at */
@@ -158,7 +184,7 @@ export async function examine(at) {
     checkJupyterLab(at),
     checkKernel(at),
     await checkEngine(at),
-    checkGpu(at),
+    await checkGpu(at),
     checkRenderer(at),
     checkBrowser(),
   ];

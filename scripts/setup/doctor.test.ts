@@ -1,7 +1,7 @@
 /** @file What doctor says of a project in which nothing is right, and in which one thing is not. */
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { describeFindings, examine } from "./checks.mjs";
 import { writeJson } from "./stamp.mjs";
@@ -66,4 +66,30 @@ test("an engine that could not be made is shown with its reason and remedy", asy
   assert.equal(engine?.ok, false);
   assert.match(engine?.text ?? "", /does not start.*the cpu engine: no C\+\+ compiler found/);
   assert.equal(engine?.remedy, "install g++");
+});
+
+test("where no CUDA answers, the GPU's line says what WebGPU has found, or why it has found nothing", async () => {
+  const at = makeProject();
+  mkdirSync(at.modules, { recursive: true });
+  symlinkSync(resolve(__dirname, "../../node_modules/tsx"), join(at.modules, "tsx"));
+  for (const file of [join(at.modules, ".package-lock.json"), join(at.project, "package-lock.json")])
+    writeJson(file, { packages: {} });
+  mkdirSync(join(at.project, "lib", "tensor"), { recursive: true });
+  const look = async (whenAskedForWebGpu: string) => {
+    const code = `if (process.env.LOWER_BOUND_ENGINE === "webgpu") ${whenAskedForWebGpu};
+      else exports.engine = { name: "cpu", description: "the processor" };`;
+    writeFileSync(join(at.project, "lib", "tensor", "engine.js"), code);
+    const findings = await withEnvironment({ PATH: fakePath({}) }, () => examine(at));
+    const { ok, needed, text } = findings.find(({ part }) => part === "GPU")!;
+    assert.deepEqual([ok, needed], [true, false]);
+    return text;
+  };
+  assert.equal(
+    await look('exports.engine = { name: "webgpu", description: "WebGPU on a Test" }'),
+    "no NVIDIA GPU answers; WebGPU on a Test (--engine webgpu)",
+  );
+  assert.equal(
+    await look('throw new Error("No engine could start (webgpu: Dawn finds no GPU). Run: npm run doctor")'),
+    "no NVIDIA GPU answers; WebGPU: Dawn finds no GPU; not needed",
+  );
 });
