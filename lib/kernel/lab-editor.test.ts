@@ -131,13 +131,12 @@ describe("typing and running in JupyterLab", { skip: noLab(), timeout: 1_800_000
     await dialog.waitFor({ timeout: 60_000 * slowness() });
     assert.match(await dialog.innerText(), /appears to have died/);
     await dialog.locator(".jp-mod-accept").click();
-    // What the new kernel says of its state before the page listens again is lost; the next cell tells it.
+    await page.waitForKernel(120_000 * slowness()); // without a cell that would tell of it
     await page.runCell(FRESH);
     await page
       .outputs(FRESH)
       .getByText("undefined42")
       .waitFor({ timeout: 120_000 * slowness() });
-    await page.waitForKernel();
   });
 
   test("Restart gives a fresh kernel", async () => {

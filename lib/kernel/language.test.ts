@@ -54,6 +54,30 @@ describe("completion and inspection", options, () => {
   test("inspection shows type and doc comment as Markdown", async () => {
     const own = (await inspect("howMany")).data["text/markdown"];
     assert.match(own, /```typescript\nconst howMany: 3\n```\n\nHow many there are\./);
+    await kernel.execute(`/** Doubles. @param n any number */
+function twice(n: number) { return 2 * n; }
+/** A box. */
+class Box {
+  /** How wide. */
+  width = 1;
+}
+const settings = {
+  /** How fast. */
+  speed: 1,
+};
+enum Kind {
+  Plain,
+  /** With a lid. */
+  Lidded,
+}`);
+    for (const [code, comment] of [
+      ["twice(", "Doubles."],
+      ["Box", "A box."],
+      ["new Box().width", "How wide."],
+      ["settings.speed", "How fast."],
+      ["Kind.Lidded", "With a lid."],
+    ])
+      assert.ok((await inspect(code)).data["text/markdown"].includes(comment), code);
     const imported = await kernel.execute(`import { area } from "./shapes/circle";`);
     assert.equal(imported.error, undefined);
     const { data } = await inspect("area");

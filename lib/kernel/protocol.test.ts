@@ -12,6 +12,7 @@ import {
   makeGate,
   noJupyter,
   python,
+  type Result,
   TestKernel,
   until,
   writeKernelspec,
@@ -367,6 +368,58 @@ own`,
       assert.equal(await kernel.text("runs"), "1");
     });
   });
+});
+
+const isLong = process.env.LOWER_BOUND_LONG
+  ? options.skip
+  : "takes two minutes; LOWER_BOUND_LONG=1 runs it, and prints how long answers took";
+test("a minute in one matrix product: all is answered meanwhile, and Stop ends the cell after it", {
+  ...options,
+  skip: isLong,
+}, async (t) => {
+  const kernel = await TestKernel.start();
+  t.after(() => kernel.close());
+  const size = await kernel.text(`import { tf } from "../../lib/tensor";
+const seconds = (n: number) => {
+  const began = performance.now();
+  const x = tf.ones([n, n]);
+  x.matMul(x).dataSync();
+  return (performance.now() - began) / 1000;
+};
+seconds(1024); // the first one is slow
+Math.min(16384, Math.round(2048 * Math.cbrt(90 / seconds(2048))))`);
+  const id = kernel.submit(`const big = tf.ones([${size}, ${size}]);
+console.log("in it");
+big.matMul(big).dataSync();
+while (true);`);
+  await kernel.printed(id, "in it");
+  const began = performance.now();
+  const code = "big.matM";
+  const asked: Record<string, () => Promise<Result>> = {
+    kernel_info: () => kernel.request("kernel_info_request", {}),
+    completion: () => kernel.request("complete_request", { code, cursor_pos: code.length }),
+    inspection: () => kernel.request("inspect_request", { code: "big", cursor_pos: 1, detail_level: 0 }),
+    stop: () => kernel.request("interrupt_request", {}, "control"),
+  };
+  const took: Record<string, number[]> = { kernel_info: [], completion: [], inspection: [], stop: [] };
+  while (kernel.isBusyWith(id)) {
+    for (const [name, ask] of Object.entries(asked)) {
+      if (name === "stop" && performance.now() - began < 30_000) continue;
+      const { reply, ms } = await ask();
+      assert.equal(reply.status, "ok", name);
+      if (kernel.isBusyWith(id)) took[name].push(Math.round(ms));
+    }
+    kernel.command({ op: "alive" });
+    await sleep(3000);
+  }
+  const { error, messages } = await kernel.result(id);
+  const seconds = (messages.at(-1)!.at - began) / 1000;
+  t.diagnostic(`${size} × ${size}: ${seconds.toFixed(0)} s; ms: ${JSON.stringify(took)}`);
+  assert.equal(error?.ename, "KeyboardInterrupt");
+  assert.ok(seconds >= 60, `the product took ${seconds} s, expected a minute`);
+  const beats = kernel.messages.filter(({ type }) => type === "alive");
+  assert.ok(beats.length >= 5 && beats.every(({ content }) => content.alive && content.beating));
+  for (const [name, all] of Object.entries(took)) assert.ok(all.length > 0, name);
 });
 
 test("who begins to listen is told whether the kernel is busy, and with what", options, async () => {

@@ -5,7 +5,7 @@ import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { makeFolder, noJupyter } from "../../lib/kernel/testing/kernel";
-import { kernelReport, soakReport } from "./kernel";
+import { type KernelFigures, kernelMarkdown, kernelReport, soakReport, withFigures } from "./kernel-figures";
 
 const bench = (...args: string[]) =>
   promisify(execFile)(
@@ -14,23 +14,53 @@ const bench = (...args: string[]) =>
     { cwd: resolve(__dirname, "../..") },
   );
 
+const times = {
+  start: [1000, 2000, 3000],
+  trivial: [5],
+  tfjs: [7],
+  firstCompletion: [90],
+  completion: [40],
+  stop: [100],
+  startBeside: [],
+};
+const FIGURES: KernelFigures = {
+  machine: { cpu: "CPU", cores: 2, memoryBytes: 1, node: "v20", load: 1 },
+  kernels: 5,
+  results: [
+    { name: "ours", times, memoryMB: null },
+    { name: "tslab", times: { ...times, start: [4000], trivial: [20] }, memoryMB: 1000 },
+  ],
+  soak: { cells: 20, earlyMs: 10, lateMs: 11, memory: [200, 201] },
+};
+
 test("the table has a column for each kernel, a dash where nothing was measured", () => {
-  const times = {
-    start: [1000, 2000, 3000],
-    trivial: [5],
-    tfjs: [7],
-    firstCompletion: [90],
-    completion: [40],
-  };
-  const result = { name: "ours", times: { ...times, stop: [100], startBeside: [] }, memoryMB: null };
-  const lines = kernelReport([result], 5).split("\n");
+  const lines = kernelReport({ results: FIGURES.results.slice(0, 1), kernels: 5 }).split("\n");
   assert.match(lines[1], /^start to first result +2000 \(1500–2500\)$/);
   assert.match(lines[2], /^the same beside other kernels +–$/);
   assert.match(lines.at(-1)!, /^memory of 5 kernels with tfjs, MB +–$/);
-  assert.match(
-    soakReport({ cells: 20, earlyMs: 10, lateMs: 11, memory: [200, 201] }),
-    /20 cells.*10 ms.*11 ms.*200 201/,
-  );
+  assert.match(soakReport(FIGURES.soak!), /20 cells.*10 ms.*11 ms.*200 201/);
+});
+
+test("the README's table has what is wanted and the ratio to tslab, and a busy machine is told", () => {
+  const text = kernelMarkdown(FIGURES);
+  assert.match(text, /^\| start to first result \| 2000 \| 2000 \(1500–2500\) \| 4000 \| 0\.50 \|$/m);
+  assert.match(text, /^\| trivial cell \| 30 \| 5 \| 20 \| 0\.25 \|$/m);
+  assert.match(text, /^\| the same beside other kernels \| {2}\| – \| – \| – \|$/m);
+  assert.match(text, /200 and 201 MB/);
+  assert.doesNotMatch(text, /only the ratios/);
+  const busy = { ...FIGURES, machine: { ...FIGURES.machine, load: 3 } };
+  assert.match(kernelMarkdown(busy), /only the ratios/);
+});
+
+test("figures take the place of the ones in the README, and nothing else changes", () => {
+  const readme = readFileSync(resolve(__dirname, "../../lib/kernel/README.md"), "utf8");
+  const once = withFigures(readme, FIGURES);
+  assert.ok(once.includes(kernelMarkdown(FIGURES)));
+  assert.equal(withFigures(once, FIGURES), once);
+  const around = (text: string) =>
+    text.replace(/(<!-- npm run bench[^\n]*-->)[\s\S]*(<!-- up to here -->)/, "$1$2");
+  assert.equal(around(once), around(readme));
+  assert.throws(() => withFigures("no marks", FIGURES), /has no lines/);
 });
 
 test("what it is asked wrongly is said in one line", async () => {

@@ -3,8 +3,8 @@
  * machine: start, cells, completion, memory; and a soak of ours.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg, totalmem } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -17,8 +17,17 @@ import {
   TestKernel,
   writeKernelspec,
 } from "../../lib/kernel/testing/kernel";
+import {
+  type KernelFigures,
+  type KernelResult,
+  kernelReport,
+  type Soak,
+  soakReport,
+  type Times,
+  wasBusy,
+  withFigures,
+} from "./kernel-figures";
 import { quantile } from "./measure";
-import { columns } from "./table";
 
 const USAGE = `Usage: npm run bench -- kernel [options]
 
@@ -29,13 +38,25 @@ installed, Deno's.
   --soak N       cells of the soak, which is ours alone; default 2000
   --kernels N    how many kernels are opened together; default 5
   --fast         the least that runs everything, for tests; its figures mean nothing
-  --json FILE    where the JSON goes; default runs/bench/kernel.json`;
+  --json FILE    where the JSON goes; default runs/bench/kernel.json
+  --from FILE    the JSON of an earlier run, instead of measuring
+  --readme       puts the figures into lib/kernel/README.md, too`;
 
 const text = { type: "string" } as const;
 const flag = { type: "boolean" } as const;
-const OPTIONS = { turns: text, soak: text, kernels: text, json: text, fast: flag, help: flag } as const;
+const OPTIONS = {
+  turns: text,
+  soak: text,
+  kernels: text,
+  json: text,
+  from: text,
+  readme: flag,
+  fast: flag,
+  help: flag,
+} as const;
 
 const root = resolve(__dirname, "../..");
+const README = join(root, "lib", "kernel", "README.md");
 
 interface Contender {
   name: string;
@@ -86,19 +107,6 @@ interface Counts {
   soak: number;
 }
 
-/** Milliseconds of one kernel's life. */
-interface Times {
-  start: number[];
-  trivial: number[];
-  tfjs: number[];
-  firstCompletion: number[];
-  completion: number[];
-  /** From Stop in a synchronous loop to the cell's end. */
-  stop: number[];
-  /** To the first result while other kernels of the same project run. */
-  startBeside: number[];
-}
-
 const noTimes = (): Times => ({
   start: [],
   trivial: [],
@@ -117,11 +125,13 @@ function checked(contender: Contender, what: string, result: Result): Result {
   return result;
 }
 
+/** A kernel and the ms from the start of its process to its first result. */
 async function startKernel(contender: Contender): Promise<{ kernel: TestKernel; ms: number }> {
-  const began = performance.now();
   const kernel = await TestKernel.start(makeFolder(), contender.env, contender.spec);
-  checked(contender, "the first cell", await kernel.execute("6 * 7"));
-  return { kernel, ms: performance.now() - began };
+  const first = checked(contender, "the first cell", await kernel.execute("6 * 7"));
+  const shown =
+    first.messages.find(({ type }) => type === "execute_result") ?? first.messages[first.messages.length - 1];
+  return { kernel, ms: shown.at - kernel.startedAt };
 }
 
 const importOf = ({ tfjs }: Contender) =>
@@ -182,15 +192,6 @@ async function measureMemory(
   }
 }
 
-export interface Soak {
-  cells: number;
-  /** Median ms of the second and of the last tenth of the cells. */
-  earlyMs: number;
-  lateMs: number;
-  /** Memory in MB after each tenth. */
-  memory: number[];
-}
-
 /** Many cells in one kernel, each declaring a name, using tfjs and printing. */
 async function soak(contender: Contender, cells: number): Promise<Soak> {
   const { kernel } = await startKernel(contender);
@@ -217,40 +218,13 @@ async function soak(contender: Contender, cells: number): Promise<Soak> {
   };
 }
 
-export interface KernelResult {
-  name: string;
-  times: Times;
-  memoryMB: number | null;
+interface Request extends Counts {
+  json: string;
+  from?: string;
+  readme: boolean;
 }
 
-const inMs = (times: number[]): string => {
-  if (times.length === 0) return "–";
-  const [low, median, high] = [0.25, 0.5, 0.75].map((share) => quantile(times, share).toFixed(0));
-  return `${median} (${low}–${high})`;
-};
-
-/** Rows are what was measured, columns the kernels. */
-export function kernelReport(results: KernelResult[], kernels: number): string {
-  const row = (label: string, cell: (result: KernelResult) => string) => [label, ...results.map(cell)];
-  return columns([
-    ["ms: median (quartiles)", ...results.map(({ name }) => name)],
-    row("start to first result", ({ times }) => inMs(times.start)),
-    row("the same beside other kernels", ({ times }) => inMs(times.startBeside)),
-    row("trivial cell", ({ times }) => inMs(times.trivial)),
-    row("cell with tfjs", ({ times }) => inMs(times.tfjs)),
-    row("first completion with tfjs", ({ times }) => inMs(times.firstCompletion)),
-    row("later ones", ({ times }) => inMs(times.completion)),
-    row("Stop of a synchronous loop", ({ times }) => inMs(times.stop)),
-    row(`memory of ${kernels} kernels with tfjs, MB`, ({ memoryMB }) => memoryMB?.toFixed(0) ?? "–"),
-  ]);
-}
-
-export function soakReport({ cells, earlyMs, lateMs, memory }: Soak): string {
-  const megabytes = memory.map((one) => one.toFixed(0)).join(" ");
-  return `ours, ${cells} cells in one kernel: median ${earlyMs.toFixed(0)} ms in the second tenth, ${lateMs.toFixed(0)} ms in the last; MB after each tenth: ${megabytes}`;
-}
-
-function parse(args: string[]): Counts & { json: string } {
+function parse(args: string[]): Request {
   const { values } = parseArgs({ args, options: OPTIONS });
   if (values.help) throw new Error(USAGE);
   const count = (name: "turns" | "soak" | "kernels", usual: number, least: number): number => {
@@ -265,12 +239,12 @@ function parse(args: string[]): Counts & { json: string } {
     kernels: count("kernels", 5, 2),
     cells: values.fast ? 2 : 20,
     json: resolve(root, values.json ?? join("runs", "bench", "kernel.json")),
+    from: values.from,
+    readme: values.readme ?? false,
   };
 }
 
-/** Measures in turns, prints the table and writes the JSON. */
-export async function benchKernel(args: string[]): Promise<void> {
-  const counts = parse(args);
+async function measure(counts: Counts): Promise<KernelFigures> {
   const all = contenders();
   const times = new Map(all.map((contender) => [contender, noTimes()]));
   const busy: number[] = [];
@@ -286,25 +260,41 @@ export async function benchKernel(args: string[]): Promise<void> {
       times: times.get(contender)!,
       memoryMB: await measureMemory(contender, counts, times.get(contender)!),
     });
-  console.log(kernelReport(results, counts.kernels));
-  const load = quantile(busy, 0.5);
-  console.log(
-    `\nload ${load.toFixed(1)} on ${availableParallelism()} cores${load > availableParallelism() ? ": the machine was busy, only ratios mean something" : ""}`,
-  );
-  if (!all.some(({ name }) => name === "Deno")) console.log("Without Deno, which is not installed here.");
-  const soaked = counts.soak > 0 ? await soak(all[0], counts.soak) : null;
-  if (soaked) console.log(`\n${soakReport(soaked)}`);
-  mkdirSync(dirname(counts.json), { recursive: true });
   const machine = {
     cpu: cpus()[0].model,
     cores: cpus().length,
     memoryBytes: totalmem(),
     node: process.version,
-    load,
+    load: quantile(busy, 0.5),
   };
-  writeFileSync(
-    counts.json,
-    `${JSON.stringify({ machine, kernels: counts.kernels, results, soak: soaked }, null, 2)}\n`,
-  );
-  console.log(`All figures: ${counts.json}`);
+  return {
+    machine,
+    kernels: counts.kernels,
+    results,
+    soak: counts.soak > 0 ? await soak(all[0], counts.soak) : null,
+  };
+}
+
+function print(figures: KernelFigures): void {
+  const { machine, results, soak } = figures;
+  console.log(kernelReport(figures));
+  const busy = wasBusy(machine) ? ": the machine was busy, only ratios mean something" : "";
+  console.log(`\nload ${machine.load.toFixed(1)} on ${machine.cores} cores${busy}`);
+  if (!results.some(({ name }) => name === "Deno")) console.log("Without Deno, which was not installed.");
+  if (soak) console.log(`\n${soakReport(soak)}`);
+}
+
+/** Measures in turns, or reads what was measured; prints the table, writes the JSON and, where asked, the README. */
+export async function benchKernel(args: string[]): Promise<void> {
+  const request = parse(args);
+  const figures: KernelFigures = request.from
+    ? JSON.parse(readFileSync(resolve(root, request.from), "utf8"))
+    : await measure(request);
+  print(figures);
+  if (!request.from) {
+    mkdirSync(dirname(request.json), { recursive: true });
+    writeFileSync(request.json, `${JSON.stringify(figures, null, 2)}\n`);
+    console.log(`All figures: ${request.json}`);
+  }
+  if (request.readme) writeFileSync(README, withFigures(readFileSync(README, "utf8"), figures));
 }

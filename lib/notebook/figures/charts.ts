@@ -2,7 +2,7 @@
 import type { Layout, LayoutAxis, PlotData } from "plotly.js";
 import type { Figure } from "../figure";
 import { column, extent, isTensorLike, linspace, type Numbers, toNumbers } from "./numbers";
-import { axis, baseLayout, colour, type FigureOptions, logAxis, paler } from "./style";
+import { axis, baseLayout, colour, type FigureOptions, logAxis, NEUTRAL, paler } from "./style";
 
 /** One line: its values, or its points with the standard error of each; dashes or dots where lines lie on each other. */
 export type Series =
@@ -193,7 +193,7 @@ function densityCurve(
   name: string,
 ): Partial<PlotData> {
   const x = linspace(low, high, 201);
-  const line = { color: "#222222", width: 2.5 };
+  const line = { color: NEUTRAL, width: 2.5 };
   return { type: "scatter", mode: "lines", name, x: column(x), y: column(x.map(density)), line };
 }
 

@@ -254,7 +254,7 @@ function playButton(frameMs: number) {
     buttons: [
       { label: "▶", method: "animate", args: [null, jump(frameMs)] },
       {
-        label: "⏸",
+        label: "❚❚",
         method: "animate",
         args: [[null], { ...jump(0), frame: { duration: 0, redraw: false } }],
       },

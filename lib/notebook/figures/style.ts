@@ -9,6 +9,9 @@ import type { Layout, LayoutAxis } from "plotly.js";
 /** Okabe and Ito's colours for all kinds of colour vision, without their yellow, which white paper swallows. */
 export const PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#767676"] as const;
 
+/** For what is no series of its own, such as a density to compare with: seen on white paper and on a dark page. */
+export const NEUTRAL = "#767676";
+
 /** For amounts from little to much. */
 export const SEQUENTIAL = "Viridis";
 

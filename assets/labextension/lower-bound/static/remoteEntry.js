@@ -67,8 +67,34 @@
         xaxis: axis,
         yaxis: axis,
         scene: { xaxis: axis, yaxis: axis, zaxis: axis },
+        modebar: {
+          bgcolor: "rgba(0,0,0,0)",
+          color: css("--jp-ui-font-color2", "#757575"),
+          activecolor: css("--jp-ui-font-color1", "#212121"),
+        },
+        sliderdefaults: {
+          bgcolor: css("--jp-layout-color2", "#eeeeee"),
+          activebgcolor: css("--jp-layout-color3", "#bdbdbd"),
+          bordercolor: css("--jp-border-color1", "#bdbdbd"),
+          tickcolor: css("--jp-border-color1", "#bdbdbd"),
+        },
+        updatemenudefaults: {
+          bgcolor: css("--jp-layout-color1", "#ffffff"),
+          bordercolor: css("--jp-border-color1", "#bdbdbd"),
+        },
       },
     };
+  }
+
+  /** A button under the pointer, whose colour Plotly has fixed, to a near-white. */
+  const HOVERED = `.lower-bound-plotly .updatemenu-button:hover .updatemenu-item-rect {
+    fill: var(--jp-layout-color3, #eeeeee) !important;
+  }`;
+
+  function addStyle(text) {
+    const style = document.createElement("style");
+    style.textContent = text;
+    document.head.append(style);
   }
 
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -244,6 +270,7 @@
     },
     "./mimeExtension": async () => {
       const Renderer = defineRenderer(await importShared("@lumino/widgets"));
+      addStyle(HOVERED);
       const extension = {
         id: "lower-bound:plotly",
         rendererFactory: {
