@@ -2,6 +2,8 @@
  * @file `npm run sample -- --checkpoint FILE --count 64 --out grid.png`: draws images from a trained checkpoint, with
  * its averaged weights: a grid of them, the walks towards them, still or animated, or interpolations, as one PNG.
  */
+import "./engine";
+
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Picture, packImages } from "../lib/notebook/figures";

@@ -51,7 +51,9 @@ function requested(): readonly EngineName[] | undefined {
   if (!asked) return undefined;
   return asked.split(",").map((name) => {
     if ((ENGINES as readonly string[]).includes(name)) return name as EngineName;
-    throw new Error(`LOWER_BOUND_ENGINE is "${asked}", expected one of ${ENGINES.join(", ")}.`);
+    throw new Error(
+      `engine "${name}" (--engine, LOWER_BOUND_ENGINE): expected one of ${ENGINES.join(", ")}.`,
+    );
   });
 }
 

@@ -24,6 +24,7 @@ export const USAGE = `npm run sample -- --checkpoint FILE [options]
   --eta E             noise of DDIM, from 0 (none) to 1 (ancestral with betaTilde) (0)
   --variance V        of the ancestral sampler: ${VARIANCES.join(", ")} (the run's)
   --seed N            of the noise (0)
+  --engine NAME       what computes: cuda, webgpu, cpu or js (the first that is there)
 
 For a model that was told classes:
   --class LIST        numbers from 0, which the images take in turn, or none (all; for an interpolation none)

@@ -53,6 +53,7 @@ export const USAGE = `npm run train -- ${IMAGE_DATA.join("|")} [options]
   --out DIR             the run's folder (runs/ and the configuration's name)
   --checkpoint-every N  seconds between checkpoints (300)
   --resume              go on from the folder's last checkpoint, with its configuration
+  --engine NAME         what computes: cuda, webgpu, cpu or js (the first that is there)
 
 In place of the configuration's value, for a new run:
   --parameterization P  ${PARAMETERIZATIONS.join(", ")}

@@ -3,15 +3,15 @@
  * @file The engine on WebGPU: tfjs's own backend on a GPU that Dawn opens, for GPUs without CUDA.
  *
  * Added to the npm package's backend: tensors can be read at once (`dataSync`), which it can in browsers alone; what the
- * GPU refuses is an error; TensorFlow's stateless random numbers (random.ts); precise sines and the like (unary.ts); products
- * in a fixed order (matmul.ts). Left out: compiled steps and fused ops, which are TensorFlow's; the kernels that the npm
+ * GPU refuses is an error; TensorFlow's stateless random numbers (random.ts); precise sines and the like (unary.ts); sums in
+ * a fixed order (sums.ts). Left out: compiled steps and fused ops, which are TensorFlow's; the kernels that the npm
  * package has not.
  */
 import * as tf from "@tensorflow/tfjs";
 import { type Gpu, openGpu } from "./dawn";
 import { waitFor, whenDone } from "./events";
-import { registerMatMul } from "./matmul";
 import { registerRandom } from "./random";
+import { registerSums } from "./sums";
 import { registerUnary } from "./unary";
 
 const BACKEND = "webgpu";
@@ -101,7 +101,7 @@ export function startWebGpu({ allowSoftware }: { allowSoftware: boolean }): Gpu 
   const backend = newBackend(gpu);
   addReading(backend, gpu.device);
   registerUnary(BACKEND);
-  registerMatMul(BACKEND);
+  registerSums(BACKEND);
   registerRandom(BACKEND);
   tf.registerBackend(BACKEND, () => backend, 3);
   tf.setBackend(BACKEND);

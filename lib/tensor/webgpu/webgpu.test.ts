@@ -23,7 +23,10 @@ function lazy<T>(make: () => T): () => T {
     return made[0];
   };
 }
-const onGpu = lazy((): Results => JSON.parse(runThere(place, program("cases"))));
+const computed = lazy((): { results: Results; changed: string[] } =>
+  JSON.parse(runThere(place, program("cases"))),
+);
+const onGpu = (): Results => computed().results;
 const here = lazy((): Results => results());
 
 /** Largest difference of two tensors, in units of the largest value wanted. */
@@ -64,6 +67,8 @@ test("small arguments keep their digits, and large angles theirs", there, () => 
   }
 });
 
+test("the same inputs give the same bits again", there, () => assert.deepEqual(computed().changed, []));
+
 test("the contract of random numbers holds", there, () => {
   const tests = join(__dirname, "..", "random.test.ts");
   const printed = runThere(place, "--test", "--test-reporter=tap", tests);
@@ -100,10 +105,17 @@ test("the engine says on what it runs and what it lacks", there, () =>
   assert.match(start("webgpu", place.env), /^WebGPU on .+: compile runs its function op by op here/),
 );
 
+test("by itself it does not take a GPU that the processor imitates", there, () => {
+  const code = `const { startWebGpu } = require("./lib/tensor/webgpu");
+    try { console.log("on", startWebGpu({ allowSoftware: false }).name); } catch (error) { console.log(error.message); }`;
+  const imitated = /imitates/.test(start("webgpu", place.env));
+  assert.match(runThere(place, "-e", code), imitated ? /^the only GPU is imitated by the processor/ : /^on /);
+});
+
 test("without a GPU and its driver it says so, and the next engine that was named starts", () => {
   const nowhere = { ...process.env, VK_DRIVER_FILES: "/no/such", VK_ICD_FILENAMES: "/no/such" };
   if (process.platform === "linux")
     assert.match(start("webgpu", nowhere), /No engine could start \(webgpu: .+\)\. Run: npm run doctor/);
   if (process.platform === "linux") assert.match(start("webgpu,js", nowhere), /pure JavaScript/);
-  assert.match(start("opencl"), /LOWER_BOUND_ENGINE is "opencl", expected one of cuda, webgpu, cpu/);
+  assert.match(start("opencl"), /engine "opencl".*: expected one of cuda, webgpu, cpu/);
 });

@@ -1,6 +1,7 @@
 /**
  * @file What the WebGPU engine computes beside another engine: kernels with their gradients on random inputs, the
- * library's own ops, random numbers, optimizer steps. Run as a program it prints the results of the engine at hand.
+ * library's own ops, random numbers, optimizer steps. Run as a program it prints
+ * what the engine at hand computes, and the names of cases that it computed otherwise the second time.
  */
 import { adam, addBias, attention, dense, denseChain, groupNorm, rng, swish, tf, upsample } from "../..";
 
@@ -131,6 +132,8 @@ export const KERNELS: Record<string, Case> = {
   cumsum: value((x) => x.cumsum(1), [4, 300, 6]),
   logSumExp: value((x) => x.mul(5).logSumExp(1), [4, 300, 6]),
   ...group(shapes, (op) => both(op, [5, 7, 6])),
+  addN: () => [tf.addN(Array.from({ length: 30 }, (_, i) => numbers(i, [3, 5])))],
+  "matMul of a long sum": both((a, b) => tf.matMul(a, b, true), [4099, 21], [4099, 9]),
   oneHot: () => [tf.oneHot(indices, 5)],
   matMul: both((a, b) => tf.matMul(a, b), [37, 19], [19, 23]),
   "matMul of multiples of 4": both((a, b) => tf.matMul(a, b), [64, 128], [128, 32]),
@@ -255,4 +258,11 @@ export const results = (): Record<string, Result[] | string> =>
     }),
   );
 
-if (require.main === module) console.log(JSON.stringify(results()));
+if (require.main === module) {
+  const first = results();
+  const again = results();
+  const changed = Object.keys(first).filter(
+    (name) => JSON.stringify(first[name]) !== JSON.stringify(again[name]),
+  );
+  console.log(JSON.stringify({ results: first, changed }));
+}
