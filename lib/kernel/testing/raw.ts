@@ -10,6 +10,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { Dealer, Subscriber } from "zeromq";
 import { createMessage, createSigner, decode, encode, type Message } from "../wire";
+import { slowness } from "./kernel";
 
 /** What of a kernel.json a front end needs. */
 export interface KernelSpec {
@@ -56,7 +57,7 @@ export class RawClient {
     for (const [channel, socket] of Object.entries(sockets)) void this.#receive(channel as Channel, socket);
   }
 
-  /** Starts the program of `spec` in `folder`; sends nothing yet. */
+  /** Starts the program of `spec` in `folder` and waits until iopub is heard; before that, states would be missed. */
   static async start(spec: KernelSpec, folder: string): Promise<RawClient> {
     const names = ["shell_port", "control_port", "stdin_port", "iopub_port", "hb_port"];
     const ports = await freePorts(names.length);
@@ -81,7 +82,9 @@ export class RawClient {
       return socket;
     };
     const sockets = { shell: dealer(ports[0]), control: dealer(ports[1]), stdin: dealer(ports[2]) };
-    return new RawClient(child, sockets, `tcp://127.0.0.1:${ports[3]}`, key);
+    const client = new RawClient(child, sockets, `tcp://127.0.0.1:${ports[3]}`, key);
+    await client.wait(({ content }) => content.execution_state === "idle");
+    return client;
   }
 
   #listen(): Subscriber {
@@ -119,12 +122,18 @@ export class RawClient {
     return message.header.msg_id;
   }
 
-  /** The first message that `matches`, once it is there. */
+  /** The first message that `matches`, once it is there; fails when a minute of an idle machine's time has passed. */
   wait(matches: (message: Message & { channel: string }) => boolean): Promise<Message> {
-    return new Promise((found) => {
+    return new Promise((found, failed) => {
+      const timer = setTimeout(() => {
+        this.#listeners.delete(look);
+        const last = this.messages.slice(-5).map(({ channel, header }) => `${channel} ${header.msg_type}`);
+        failed(new Error(`no such message; the last ones were ${last.join(", ")}`));
+      }, 60_000 * slowness());
       const look = () => {
         const message = this.messages.find(matches);
         if (!message) return;
+        clearTimeout(timer);
         this.#listeners.delete(look);
         found(message);
       };
