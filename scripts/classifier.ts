@@ -5,6 +5,8 @@
  * The run's folder holds the last two checkpoints, and in `metrics.jsonl` the mean loss of every hundred steps and the
  * accuracy after every epoch.
  */
+import "./engine";
+
 import { appendFileSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { cifar10, type ImageSet, mnist } from "../lib/data";
@@ -41,6 +43,7 @@ const USAGE = `npm run classifier -- [${IMAGE_DATA.join("|")}] [options]
   --out DIR             the run's folder (runs/classifier, runs/mnist-classifier)
   --checkpoint-every N  seconds between checkpoints (120)
   --resume              go on from the folder's last checkpoint
+  --engine NAME         what computes: cuda, webgpu, cpu or js (the first that is there)
   --export FILE         at the end, write the weights in half precision, with their accuracy`;
 
 type Given = Options<(typeof VALUES)[number], (typeof FLAGS)[number]>;

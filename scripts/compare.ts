@@ -14,7 +14,7 @@ import { TOYS, toy } from "../lib/data";
 import { PARAMETERIZATIONS } from "../lib/diffusion";
 import { WEIGHTINGS } from "../lib/elbo";
 import { render, table } from "../lib/notebook";
-import { rng } from "../lib/tensor";
+import { engine, rng } from "../lib/tensor";
 import { writeWhole } from "../lib/training";
 import {
   type ComparisonCell,
@@ -227,6 +227,7 @@ async function main(): Promise<void> {
     return;
   }
   const store = openStore(request.out, request.settings);
+  tell(`${engine.description}\n`);
   const results = await runCells(request, store);
   const optimal = await optimalBounds(request, store);
   const referenceName = optimal ? "the optimal network" : "the lowest";

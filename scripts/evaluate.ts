@@ -4,6 +4,8 @@
  *
  * Everything goes batch by batch into a folder; stopped or killed, the same command goes on from there.
  */
+import "./engine";
+
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

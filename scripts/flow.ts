@@ -3,6 +3,8 @@
  * difference to the digits, with no network and no training; then how far they are from digits that they did not see, and
  * how near to single ones that they did.
  */
+import "./engine";
+
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { type ImageSet, imageBatches, mnist, toPixels } from "../lib/data";
@@ -25,7 +27,8 @@ const USAGE = `npm run flow -- --data DIR [options]
   --batch N      digits that a step looks at, drawn anew for each (6000)
   --from S       noise level of the first step, in units of pixels in [−1, 1] (20)
   --to S         noise level of the last (2)
-  --seed N       of all that is drawn (0)`;
+  --seed N       of all that is drawn (0)
+  --engine NAME  what computes: cuda, webgpu, cpu or js (the first that is there)`;
 
 interface Settings {
   count: number;

@@ -27,6 +27,7 @@ export const USAGE = `npm run evaluate -- --checkpoint FILE [options]
   --report FILE       gets what was found, as JSON, such as assets/cifar10/evaluation.json
   --json              one JSON object in place of the table
   --seed N            of all draws (0)
+  --engine NAME       what computes: cuda, webgpu, cpu or js (the first that is there)
 
 Bits per dimension, on the first test images:
   --bits-images N     so many of them (256)
