@@ -10,7 +10,7 @@ import * as tf from "@tensorflow/tfjs";
 import { isRecording } from "./compile/recorder";
 import { engine } from "./engine";
 import { nativeBackend, rawOp } from "./native";
-import { type Distribution, drawStateless } from "./webgpu/random";
+import { type Distribution, type Draw, drawStateless } from "./webgpu/random";
 
 /** A source of independent draws; each call gives new ones. The caller disposes them. */
 export interface Rng {
@@ -42,16 +42,6 @@ const OPS = {
   uniform: ["StatelessRandomUniform", float32],
   integers: ["StatelessRandomUniformInt", int32],
 } as const;
-
-/** One draw of a distribution; integers are of [low, high). */
-type Draw = (
-  distribution: Distribution,
-  shape: number[],
-  key: number,
-  step: tf.Tensor,
-  low: number,
-  high: number,
-) => tf.Tensor;
 
 /** A draw by TensorFlow's stateless op; its 64-bit seed is the call's key and the step. */
 const drawByOp: Draw = (distribution, shape, key, step, low, high) => {

@@ -114,14 +114,17 @@ export function registerRandom(backendName: string): void {
 }
 
 /** Numbers that follow from a key and a step (both int32) alone; integers are of [low, high). The caller disposes them. */
-export function drawStateless(
+export type Draw = (
   distribution: Distribution,
   shape: number[],
   key: number,
   step: tf.Tensor,
   low: number,
   high: number,
-): tf.Tensor {
+) => tf.Tensor;
+
+/** A draw by the GPU. */
+export const drawStateless: Draw = (distribution, shape, key, step, low, high) => {
   const attributes: Attributes = { distribution, shape, key, low, high };
   return tf.engine().runKernel(KERNEL, { step }, attributes as unknown as tf.NamedAttrMap) as tf.Tensor;
-}
+};
