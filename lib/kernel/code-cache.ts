@@ -4,7 +4,7 @@
  * on, but saves only what was compiled while the module loaded.)
  */
 import { createHash } from "node:crypto";
-import { readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { Script } from "node:vm";
@@ -40,7 +40,11 @@ export function loadWithCodeCache(file: string, folder: string): () => void {
   return () => {
     if (cachedData && script.cachedDataRejected === false) return;
     const draft = `${cache}.${process.pid}`;
-    writeFileSync(draft, script.createCachedData());
-    renameSync(draft, cache);
+    try {
+      writeFileSync(draft, script.createCachedData());
+      renameSync(draft, cache);
+    } catch {
+      rmSync(draft, { force: true }); // no room: the next start compiles again
+    }
   };
 }
