@@ -114,3 +114,42 @@ test("weights that are missing or of another shape are refused by name, and noth
   );
   assert.equal(tf.memory().numTensors, before);
 });
+
+/** A weight of the formula that the reference was computed with: waves of size 2/√fan-in, norms near the identity. */
+function byFormula(name: string, shape: readonly number[], number: number): Float32Array {
+  const [scale, middle] = name.endsWith("conv.weight")
+    ? [2 / Math.sqrt(size(shape.slice(1))), 0]
+    : name.endsWith("running_var")
+      ? [0.5, 1]
+      : [0.1, name.endsWith("bn.weight") ? 1 : 0];
+  const data = new Float32Array(size(shape));
+  for (let i = 0; i < data.length; i++) data[i] = middle + scale * Math.sin(1.7 * i + number);
+  return data;
+}
+
+test("the whole net, with weights of a formula, gives the features of pytorch-fid 0.3.0 with the same weights", () => {
+  const tensors = Object.fromEntries(
+    Object.entries(inceptionTensors()).map(([name, shape], number) => [
+      name,
+      { shape, data: byFormula(name, shape, number) },
+    ]),
+  );
+  const net = inception(tensors);
+  const before = tf.memory().numTensors;
+  const image = values(32, 32, 3, (y, x, c) => Math.sin(0.3 * y + 0.5 * x + c));
+  const input = tf.tensor(image, [1, 32, 32, 3]);
+  const found = net.features(input);
+  assert.deepEqual(found.shape, [1, 2048]);
+  const features = Float64Array.from(found.dataSync());
+  tf.dispose([input, found]);
+  assert.equal(tf.memory().numTensors, before);
+  net.dispose();
+  // InceptionV3([3]) of pytorch-fid 0.3.0 on PyTorch 2.13, its state_dict filled by the same formula; (image + 1)/2 in.
+  const reference = [2.289657, 3.454192, 0.1507848, 0.007701891, 0, 0, 0, 0];
+  assertAllClose(
+    reference.map((_, i) => features[256 * i]),
+    reference,
+    { rel: 2e-3, abs: 2e-4 },
+  );
+  assertClose(Math.hypot(...features), 45.03656649585533, { rel: 1e-4 });
+});

@@ -12,7 +12,9 @@ import { copyMoved, labelledBatches } from "./augment";
 import { checkpointOf, resume, saveCheckpoint } from "./checkpoint";
 import {
   accuracy,
+  CLASSIFIER_RUNS,
   type ClassifierConfig,
+  classifierConfig,
   classifierTrainer,
   loadClassifier,
   saveClassifier,
@@ -57,17 +59,17 @@ test("moved images: down and right, edges mirrored, left and right exchanged", (
   assert.deepEqual(moved(0, 0, true), [3, 2, 1, 6, 5, 4, 9, 8, 7]);
 });
 
-test("batches: each image once an epoch, mirrored in every second one, the same for the same seed", () => {
+test("batches: each image once an epoch, mirrored in every second one or never, the same for the same seed", () => {
   const count = 12;
   const images = Uint8Array.from({ length: 3 * count }, (_, i) => i); // one row of three pixels
   const labels = Uint8Array.from({ length: count }, (_, i) => i);
   const set: ImageSet = { images, labels, shape: [count, 1, 3, 1], classNames: [] };
-  const make = () => labelledBatches(set, { batchSize: 4, shift: 0, seed: 5 });
+  const make = (mirror?: boolean) => labelledBatches(set, { batchSize: 4, shift: 0, mirror, seed: 5 });
   const batches = make();
   assert.equal(batches.stepsPerEpoch, 3);
-  const epoch = (number: number) =>
+  const epoch = (number: number, from = batches) =>
     [0, 1, 2].flatMap((i) => {
-      const batch = batches.at(3 * number + i);
+      const batch = from.at(3 * number + i);
       const pixels = toPixels(batch.images);
       return [...batch.labels.dataSync()].map((label, at) => ({ label, first: pixels[3 * at] }));
     });
@@ -85,6 +87,8 @@ test("batches: each image once an epoch, mirrored in every second one, the same 
     assert.notEqual(mirrored[0].get(label), mirrored[1].get(label));
     assert.equal(mirrored[0].get(label), mirrored[2].get(label));
   }
+  for (const number of [0, 1])
+    for (const { label, first } of epoch(number, make(false))) assert.equal(first, 3 * label);
   assert.deepEqual([...make().at(7).labels.dataSync()], [...batches.at(7).labels.dataSync()]);
   assert.throws(
     () => labelledBatches(set, { batchSize: 13, shift: 0, seed: 5 }),
@@ -147,6 +151,23 @@ test("an image's features are its own: no other image of the batch changes them"
     .slice(12, 24);
   assertAllClose(together, net.features(batches.at([1])).dataSync(), { rel: 1e-5, abs: 1e-6 });
   net.dispose();
+});
+
+test("each set has a run whose net takes its images; digits are not mirrored; what older files leave out is filled in", () => {
+  for (const [data, shape] of [
+    ["cifar10", [32, 32, 3]],
+    ["mnist", [28, 28, 1]],
+  ] as const) {
+    const run = CLASSIFIER_RUNS[data];
+    assert.deepEqual([run.data, run.mirror], [data, data === "cifar10"]);
+    const net = classifier(run.net);
+    const features = net.features(tf.zeros([2, ...shape]));
+    assert.deepEqual(features.shape, [2, run.net.widths?.at(-1)]);
+    features.dispose();
+    net.dispose();
+  }
+  const { data: _, mirror: __, ...older } = config;
+  assert.deepEqual(classifierConfig(older, "older"), config);
 });
 
 test("sizes that do not fit and files of something else are refused", () => {
