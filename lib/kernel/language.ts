@@ -59,8 +59,10 @@ export function createLanguage(project: string, whenWarm = () => {}): LanguageAp
       whenWarm();
     });
   const transform = createTransformer(join(cache, "modules"), `1 ${ts.version} ${__dirname}`);
-  prune(cache, CACHE_LIMITS, ["modules", basename(__dirname)]);
-  prune(join(cache, "modules"), CACHE_LIMITS);
+  spare.later(() => {
+    prune(cache, CACHE_LIMITS, ["modules", basename(__dirname)]);
+    prune(join(cache, "modules"), CACHE_LIMITS);
+  });
 
   const create = (path: string, imports?: ReadonlySet<string>): Language => {
     const service = createService(path, sources, imports);
