@@ -117,7 +117,7 @@ export const SWEEP_READING = [
 
 /** One figure: the bound, the samples' distance, where the bits are spent, and what others published. */
 export function sweepFigure(summaries: readonly SweepSummary[]): Figure {
-  return panels(
+  const figure = panels(
     {
       "bits/dim": bars(
         byName(summaries, ({ bits }) => bits.bitsPerDim.mean),
@@ -138,8 +138,10 @@ export function sweepFigure(summaries: readonly SweepSummary[]): Figure {
       "Bits by part of 2…T": termsFigure(summaries),
       "Published: FID of 50,000, Inception-v3": publishedFigure(),
     },
-    { columns: 2, height: 900, width: 1100 },
+    { columns: 2, height: 1000, width: 1100 },
   );
+  figure.layout.legend = { ...figure.layout.legend, y: -0.28 }; // below the published names, which stand upright
+  return figure;
 }
 
 const byName = (summaries: readonly SweepSummary[], value: (evaluation: Evaluation) => number) =>
@@ -158,12 +160,20 @@ function termsFigure(summaries: readonly SweepSummary[]): Figure {
   });
 }
 
+/** What a published net was trained on, in the few letters that a bar has room for. */
+const shortened = (trainedOn: string): string =>
+  trainedOn
+    .replace(/^‖.*\((.*)\)$/, "$1")
+    .replace(", fixed isotropic Σ", "")
+    .replace(", learned diagonal Σ", ", Σ too")
+    .replace("truncated", "trunc.");
+
 /** A bar for each published row that has a number; the stochastic sampler's where there are two. */
 function publishedFigure(): Figure {
   const rows = PUBLISHED.filter(({ fid, sampler }) => fid !== null && sampler !== "ddim");
   const group = (source: string) => source.replace(/ \d{4}.*/, "");
   const values: Record<string, Record<string, number>> = {};
   for (const { source, predicts, trainedOn, fid } of rows)
-    values[`${predicts}, ${trainedOn}`] = { [group(source)]: fid as number };
+    values[`${predicts}, ${shortened(trainedOn)}`] = { [group(source)]: fid as number };
   return bars(values, { yTitle: "FID", logY: true });
 }
