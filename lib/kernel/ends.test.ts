@@ -31,12 +31,12 @@ describe("a kernel that dies", options, () => {
     });
 });
 
-test("process.exit: what was printed before arrives", options, async () => {
+test("process.exit: what was printed before arrives", options, async (t) => {
   const kernel = await TestKernel.start();
+  t.after(() => kernel.close());
   const id = kernel.submit(`console.log("last words"); process.exit(3);`);
   await kernel.wait(({ parent, type }) => parent === id && type === "stream");
   await until(() => !kernel.isRunning(), "the kernel ends");
-  await kernel.close();
 });
 
 test("a shutdown request ends a kernel in an endless loop of a package", options, async () => {

@@ -36,11 +36,12 @@ export function removePending(signals: Signals, bytes: number): void {
   Atomics.notify(signals, PENDING_BYTES);
 }
 
-/** Blocks until what was printed has gone out, for a second at most. */
+/** How long ZeroMQ gets for what it was handed. */
+const FLUSH_MS = 200;
+
+/** Blocks until what was printed has gone out, for ten seconds at most: a crowded machine takes its time. */
 export function waitForOutput(signals: Signals): void {
-  for (let tries = 0; tries < 10; tries++) {
-    const pending = Atomics.load(signals, PENDING_BYTES);
-    if (pending <= 0) return;
-    Atomics.wait(signals, PENDING_BYTES, pending, 100);
-  }
+  for (let tries = 0; tries < 100 && Atomics.load(signals, PENDING_BYTES) > 0; tries++)
+    Atomics.wait(signals, PENDING_BYTES, Atomics.load(signals, PENDING_BYTES), 100);
+  Atomics.wait(signals, PENDING_BYTES, Atomics.load(signals, PENDING_BYTES), FLUSH_MS);
 }

@@ -193,7 +193,10 @@ export class TestKernel {
   }
 
   /** The first message that `matches`, among those that came or within `timeoutMs`. */
-  wait(matches: (message: KernelMessage) => boolean, timeoutMs = 60_000): Promise<KernelMessage> {
+  wait(
+    matches: (message: KernelMessage) => boolean,
+    timeoutMs = 60_000 * slowness(),
+  ): Promise<KernelMessage> {
     let looked = 0;
     return new Promise((found, failed) => {
       const timer = setTimeout(
