@@ -322,7 +322,7 @@ half(84)
     async function installed(): Promise<Found> {
       delete environment.JUPYTER_PATH;
       try {
-        const { stdout } = await succeed("-m jupyter kernelspec", "list", "--json");
+        const { stdout } = await succeed("-m jupyter_client.kernelspecapp", "list", "--json");
         return JSON.parse(stdout).kernelspecs["lower-bound"];
       } finally {
         environment.JUPYTER_PATH = file("share");

@@ -167,6 +167,9 @@ test("KID: near 0 for one law, at its closed form for two, subsets as large as a
   const got = await kid(rowsOf(a, dims), rowsOf(b, dims), { subsetSize: 4, seed: 1 });
   assert.deepEqual([got.count, got.subsetSize], [2, 4]);
 
+  const spread = await kid(rowsOf(normals(9, 200, dims), dims), rowsOf(normals(10, 230, dims), dims));
+  assert.deepEqual([spread.count, spread.subsetSize], [10, 20], "by default ten subsets");
+
   const [many, count] = [3000, 6];
   const sets = [6, 7].map((seed) => rowsOf(normals(seed, many, dims), dims));
   const same = await kid(sets[0], sets[1], { subsetSize: many / count });

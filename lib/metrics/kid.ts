@@ -7,7 +7,7 @@ import { rng, tf } from "../tensor";
 import { checkRows, numbersOf, type Rows } from "./rows";
 
 export interface KidOptions {
-  /** Rows of each set in one subset, at most; default 1000. */
+  /** Rows of each set in one subset, at most; default a tenth of them, at most 1000: fewer subsets tell no spread. */
   subsetSize?: number;
   /** Of the order in which rows fall into subsets; default 0. */
   seed?: number;
@@ -22,24 +22,21 @@ export interface Kid extends Estimate {
  * The mean of MMD² over disjoint subsets of both sets, in random order, and its standard error over them: at least two
  * subsets. Throws on fewer than four rows of either, and where the dimensions differ.
  */
-export async function kid(
-  a: Rows,
-  b: Rows,
-  { subsetSize: most = 1000, seed = 0 }: KidOptions = {},
-): Promise<Kid> {
+export async function kid(a: Rows, b: Rows, { subsetSize, seed = 0 }: KidOptions = {}): Promise<Kid> {
   checkRows("kid", a, b);
   const rows = Math.min(a.count, b.count);
   if (rows < 4) throw new Error(`kid: got ${a.count} and ${b.count} rows, expected at least four of each.`);
+  const most = subsetSize ?? Math.min(1000, Math.max(2, Math.floor(rows / 10)));
   const subsets = Math.max(2, Math.ceil(rows / most));
-  const subsetSize = Math.floor(rows / subsets);
+  const size = Math.floor(rows / subsets);
   const [orderA, orderB] = [shuffled(a.count, seed, 0), shuffled(b.count, seed, 1)];
   const values: number[] = [];
   for (let i = 0; i < subsets; i++) {
-    const part = (order: Uint32Array) => order.subarray(i * subsetSize, (i + 1) * subsetSize);
+    const part = (order: Uint32Array) => order.subarray(i * size, (i + 1) * size);
     values.push(squaredMmd(gathered(a, part(orderA)), gathered(b, part(orderB)), a.dims));
     await tf.nextFrame();
   }
-  return { ...estimate(values), subsetSize };
+  return { ...estimate(values), subsetSize: size };
 }
 
 function shuffled(count: number, seed: number, stream: number): Uint32Array {
