@@ -8,6 +8,7 @@ import { after, test } from "node:test";
 import { inflateSync } from "node:zlib";
 import { engine } from "../lib/tensor";
 import { findPlace } from "../lib/tensor/webgpu/testing/vulkan";
+import { writeCifar10 } from "../lib/testing/images";
 import { loadCheckpoint } from "../lib/training";
 import { takeEngine } from "./engine";
 
@@ -27,9 +28,7 @@ test("--engine is taken out of the arguments, wherever it stands", () => {
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-engine-"));
 after(() => rmSync(folder, { recursive: true }));
-const RECORD = 3073; // a label and 32 × 32 × 3 pixels of CIFAR-10's format
-const records = Uint8Array.from({ length: 6 * RECORD }, (_, i) => (i % RECORD ? (i * 37) % 256 : 1));
-writeFileSync(join(folder, "data_batch_1.bin"), records);
+writeCifar10(folder, { train: 6, test: 1 });
 /** Attention, classes, dropout, warm-up, a falling rate, an average: all that a run can have, as small as it can be. */
 const CONFIG = {
   data: "cifar10",

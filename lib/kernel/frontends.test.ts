@@ -12,6 +12,7 @@ import { before, describe, test } from "node:test";
 import { frontEndsEnvironment, noFrontEnds } from "../../scripts/setup/frontends.mjs";
 import { layout } from "../../scripts/setup/layout.mjs";
 import {
+  executeContent,
   makeFolder,
   noJupyter,
   projectRoot,
@@ -346,16 +347,8 @@ half(84)
       try {
         const ask = async (channel: "shell" | "control", type: string, content = {}) =>
           (await client.replyTo(client.send(channel, type, content))).content as unknown as Answer;
-        const cell = (code: string) => {
-          const content = {
-            code,
-            silent: false,
-            store_history: true,
-            user_expressions: {},
-            allow_stdin: true,
-          };
-          return client.send("shell", "execute_request", { ...content, stop_on_error: false });
-        };
+        const cell = (code: string) =>
+          client.send("shell", "execute_request", { ...executeContent(code), stop_on_error: false });
         const outputOf = (id: string, type: string) =>
           client.wait(({ header, parent }) => header.msg_type === type && parent.msg_id === id);
 

@@ -1,18 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
+import { ownAssets } from "../testing/assets";
 import { assetPath, classifierPath, isShipped, shipped } from ".";
 
-const folder = mkdtempSync(join(tmpdir(), "lower-bound-shipped-"));
-const kept = process.env.LOWER_BOUND_ASSETS;
-process.env.LOWER_BOUND_ASSETS = folder;
-after(() => {
-  rmSync(folder, { recursive: true });
-  if (kept === undefined) delete process.env.LOWER_BOUND_ASSETS;
-  else process.env.LOWER_BOUND_ASSETS = kept;
-});
+const folder = ownAssets();
 
 const write = (name: string, content: unknown) =>
   writeFileSync(join(folder, name), typeof content === "string" ? content : JSON.stringify(content));

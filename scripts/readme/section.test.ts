@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, test } from "node:test";
+import { test } from "node:test";
+import { ownAssets } from "../../lib/testing/assets";
 import { smallRun, writeShipped } from "../../lib/testing/images";
 import { curvesFigure } from "../readme";
 import { modelsSection, shippedModels, withSection } from "./section";
 
-const folder = mkdtempSync(join(tmpdir(), "lower-bound-readme-"));
-const kept = process.env.LOWER_BOUND_ASSETS;
-process.env.LOWER_BOUND_ASSETS = folder;
-after(() => {
-  rmSync(folder, { recursive: true });
-  if (kept === undefined) delete process.env.LOWER_BOUND_ASSETS;
-  else process.env.LOWER_BOUND_ASSETS = kept;
-});
+const folder = ownAssets();
 
 const README = "before\n<!-- models: written by npm run readme -- models -->\nold\n<!-- /models -->\nafter\n";
 const measured = { mean: 0.5, standardError: 0.01 };

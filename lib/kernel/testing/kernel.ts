@@ -142,6 +142,16 @@ export function memoryTogether(pids: number[]): number {
   return sizes.reduce((sum, found) => sum + Number(found?.[1]) / 1024, 0);
 }
 
+/** What an execute_request for this code holds. */
+export const executeContent = (code: string) => ({
+  code,
+  silent: false,
+  store_history: true,
+  user_expressions: {},
+  allow_stdin: true,
+  stop_on_error: true,
+});
+
 export class TestKernel {
   readonly messages: KernelMessage[] = [];
   readonly #bridge: ChildProcess;
@@ -234,16 +244,7 @@ export class TestKernel {
 
   /** Sends an execute_request and returns its id, without waiting. */
   submit(code: string, options: Record<string, unknown> = {}): string {
-    const content = {
-      code,
-      silent: false,
-      store_history: true,
-      user_expressions: {},
-      allow_stdin: true,
-      stop_on_error: true,
-      ...options,
-    };
-    return this.send("shell", "execute_request", content);
+    return this.send("shell", "execute_request", { ...executeContent(code), ...options });
   }
 
   /** Waits until this request is answered and its outputs are complete. */
