@@ -46,6 +46,11 @@ describe("kernel", { skip: noJupyter(), timeout: 600_000 }, () => {
     assert.equal((await kernel.execute(`function f(unused: number) { const also = 1; }`)).error, undefined);
   });
 
+  test("what only a browser has is an error before anything runs", async () => {
+    const { error } = await kernel.execute(`document.title`);
+    assert.match(error!.evalue, /Cannot find name 'document'/);
+  });
+
   test("an error is Jupyter's error, with lines of the cell and without frames of the kernel", async () => {
     const { error, reply } = await kernel.execute(
       `function thrower(): never {\n  throw new RangeError("too far");\n}\nthrower();`,

@@ -1,6 +1,6 @@
 /**
  * @file The language server's process: `node language-server.js SOCKET PROJECT`. The kernels of a project share it, for
- * the types that they check against are the same and fill 150 MB. It ends when the last of them has been gone a while.
+ * the types that they check against are the same and fill 100 MB. It ends when the last of them has been gone a while.
  */
 import { rmSync } from "node:fs";
 import { createConnection, createServer } from "node:net";
