@@ -164,36 +164,33 @@ const WORTH_COMPILING = 8;
 type Noise = (source: Rng) => tf.Tensor;
 
 /**
- * The transitions of a plan, each one call of a compiled function. Their coefficients come in as tensors; the noise is
+ * The transitions of a plan, each one call of a compiled function. Their coefficients come in as a tensor; the noise is
  * drawn inside, a pure function of `seed` and the transition's place in the walk. It lasts for one walk, so that nothing a
  * network closes over is frozen for longer. A network that cannot be recorded (it reads values back, as an exact one may)
  * runs op by op, with the same noise.
  */
 function transitionsOf(model: Model, plan: Plan, seed: number, noise: Noise, clip?: Clip) {
   const noisy = plan.some(({ sigmaStd }) => sigmaStd > 0);
-  const take = (xt: tf.Tensor, place: tf.Scalar, t: tf.Tensor1D, coefs: tf.Tensor1D): Taken => {
-    const x0Hat = predictX0(model, xt, t.tile([xt.shape[0]]), { clip });
-    const [x0Coef, xtCoef, sigmaStd] = tf.unstack(coefs);
-    const z = noisy ? noise(rng(seed, place)) : undefined;
+  const take = (xt: tf.Tensor, transition: tf.Tensor1D): Taken => {
+    const [place, t, x0Coef, xtCoef, sigmaStd] = tf.unstack(transition);
+    const times = t.toInt().reshape([1]).tile([xt.shape[0]]) as tf.Tensor1D;
+    const x0Hat = predictX0(model, xt, times, { clip });
+    const z = noisy ? noise(rng(seed, place.toInt() as tf.Scalar)) : undefined;
     return { x0Hat, xs: combine({ x0Coef, xtCoef, sigmaStd }, x0Hat, xt, z) };
   };
-  const plain: typeof take = (...inputs) => tf.tidy(() => take(...inputs));
+  const plain: typeof take = (xt, transition) => tf.tidy(() => take(xt, transition));
   let run: typeof take = plan.length < WORTH_COMPILING ? plain : compile(take, { name: "transition" });
   return (xt: tf.Tensor, place: number): Taken => {
     const { t, x0Coef, xtCoef, sigmaStd } = plan[place];
-    const inputs = [
-      tf.scalar(place, "int32"),
-      tf.tensor1d([t], "int32"),
-      tf.tensor1d([x0Coef, xtCoef, sigmaStd]),
-    ] as const;
+    const transition = tf.tensor1d([place, t, x0Coef, xtCoef, sigmaStd]); // one tensor: each costs 30 µs a call
     try {
-      return run(xt, ...inputs);
+      return run(xt, transition);
     } catch (error) {
       if (run === plain) throw error;
       run = plain;
-      return run(xt, ...inputs);
+      return run(xt, transition);
     } finally {
-      tf.dispose([...inputs]);
+      transition.dispose();
     }
   };
 }

@@ -89,7 +89,10 @@ export function opTimes(space: Uint8Array): OpTime[] {
   return [...times.values()].sort((a, b) => b.ms - a.ms);
 }
 
-/** Profiles `run`; the op that is a compiled function as a whole is among the result under the function's name. */
+/**
+ * Profiles `run`; the op that is a compiled function as a whole is among the result under the function's name. TensorFlow's
+ * sequential executor says nothing of its ops: what is to be looked into is compiled with `sequential: false`.
+ */
 export function profile(run: () => void): OpTime[] {
   const profiler = nativeBackend?.binding as (Profiler & object) | undefined;
   if (!profiler?.startProfile || !profiler.stopProfile)

@@ -37,8 +37,8 @@ export interface CompileOptions {
    */
   precision?: ProductPrecision;
   /**
-   * Whether the ops run one after another on the calling thread, each still using all cores, instead of several side
-   * by side. Handing small ops from thread to thread costs more than they take. Default: false.
+   * Whether the ops run one after another on one thread, each still using all cores, instead of several side by side.
+   * Handing small ops from thread to thread costs more than they take. Default: where no tensor is large.
    */
   sequential?: boolean;
 }
@@ -68,6 +68,12 @@ interface Plan<R> extends CompiledGraph {
   written: Set<Cell>;
   result: R;
 }
+
+/** A tensor of more numbers than this is large: working on it takes longer than waking a thread for it. */
+const LARGE = 2 ** 18;
+
+const hasLargeTensors = ({ nodes }: Recording<unknown>): boolean =>
+  nodes.some(({ shapes }) => shapes.some((shape) => tf.util.sizeFromShape(shape) > LARGE));
 
 /** Attribute by which a call asks TensorFlow for its sequential executor. */
 const SEQUENTIAL: Attribute[] = [
@@ -103,7 +109,7 @@ function register(
   label: string,
   recording: Recording<unknown>,
   part: Part,
-  { xla = false, sequential = false }: CompileOptions = {},
+  { xla = false, sequential = !hasLargeTensors(recording) }: CompileOptions = {},
 ): Program {
   const name = `${label.replace(/\W/g, "_")}_${numFunctions++}`;
   const inputs = Int32Array.from(part.placeholders.flatMap((node) => [node, 0]));
