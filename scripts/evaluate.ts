@@ -11,7 +11,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { bitsSummary, type Evaluation, type Rows, rowsOf } from "../lib/metrics";
 import { engine } from "../lib/tensor";
-import { classifierPath, imageShape, openModel, writeWhole } from "../lib/training";
+import { classifierPath, imageShape, openModel, type TrainedModel, writeWhole } from "../lib/training";
 import { openExtractor } from "./evaluate/extractor";
 import { reportLines, sampleMeasures } from "./evaluate/report";
 import { parseRequest, type Request, USAGE } from "./evaluate/request";
@@ -38,6 +38,13 @@ function watchStages(): Watch {
   };
 }
 
+/** How far samples are pushed towards their classes; undefined for a model that was told none. */
+function guidanceOf({ options }: Request, { net }: TrainedModel): number | undefined {
+  if (net.classes) return options.number("guidance", 1);
+  if (options.text("guidance") === undefined) return undefined;
+  throw new Error("--guidance needs a model that was told classes, this one was not. Leave it out.");
+}
+
 async function evaluate(request: Request): Promise<Evaluation> {
   const { options, seed, n, rows, draws, clip } = request;
   const trained = openModel(request.checkpoint);
@@ -51,7 +58,9 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1);
   const images = Math.min(request.bitsImages, test.shape[0]);
   const reference = Math.min(request.reference ?? train.shape[0], train.shape[0]);
-  const sampler = `${options.text("sampler") ?? "ddim"}, ${plan.length} steps`;
+  const guidance = guidanceOf(request, trained);
+  const classes = guidance === undefined ? "" : `, its classes in turn, guidance ${guidance}`;
+  const sampler = `${options.text("sampler") ?? "ddim"}, ${plan.length} steps${classes}`;
   if (!request.json) console.log(`${description}\n${engine.description}`);
 
   const store = openStore(request.out, {
@@ -59,10 +68,11 @@ async function evaluate(request: Request): Promise<Evaluation> {
     data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images`,
     plan: createHash("sha256").update(JSON.stringify(plan)).digest("hex").slice(0, 16),
     ...{ n, seed, rows, draws, parts, images, reference, clip },
+    ...(guidance !== undefined && { guidance }),
   });
   const watch = watchStages();
   const bits = await measureBits(store, model, test, { images, parts, draws, rows, seed, clip }, watch);
-  const samples = await measureSamples(store, model, { count: n, plan, seed, shape }, watch);
+  const samples = await measureSamples(store, trained, { count: n, plan, seed, shape, guidance }, watch);
   const pixelsOf = (set: typeof train) => rowsOf(set.images, set.images.length / set.shape[0]);
   const features = (stage: string, pixels: Rows, count: number) =>
     measureFeatures(store, `${stage}-${fingerprint(path)}`, extractor, pixels, { count, shape }, watch);

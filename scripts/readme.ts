@@ -68,9 +68,7 @@ async function drawMoons(): Promise<void> {
 /** 64 samples by 50 DDIM steps from seed 0, of all classes in turn where the model knows classes. */
 async function drawSamples({ checkpoint }: ShippedModel, path: string): Promise<void> {
   const trained = openModel(checkpoint);
-  const { classes = 0 } = trained.net;
-  const labels = Array.from({ length: 64 }, (_, i) => i % Math.max(1, classes));
-  const model = classes > 0 ? trained.guidedModel({ labels, scale: 1 }) : trained.model;
+  const model = trained.forSamples(64);
   const plan = ddimPlan(model.schedule, { steps: evenSteps(trained.config.numSteps, 50) });
   const images = await sample(model, [64, ...imageShape(trained.config)], {
     rng: rng(0),

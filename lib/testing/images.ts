@@ -32,11 +32,11 @@ export function writeCifar10(folder: string, { train, test }: { train: number; t
   write("test_batch.bin", test, 2);
 }
 
-/** A run of a net of a thousand weights on images of 32 × 32 × 3. */
-export const smallRun = (changes: Partial<RunConfig> = {}): RunConfig =>
+/** A run of a net of a thousand weights on images of 32 × 32 × 3, told so many classes. */
+export const smallRun = (changes: Partial<RunConfig> = {}, classes = 0): RunConfig =>
   runConfig(
     {
-      net: { kind: "unet", channels: 4, multipliers: [1], blocks: 1, attention: [], patch: 8 },
+      net: { kind: "unet", channels: 4, multipliers: [1], blocks: 1, attention: [], patch: 8, classes },
       ...changes,
     },
     "smallRun",
@@ -45,7 +45,11 @@ export const smallRun = (changes: Partial<RunConfig> = {}): RunConfig =>
 /** The checkpoint of a run before its first step. */
 export function untrainedCheckpoint(config: RunConfig): Checkpoint {
   const { net, schedule } = buildRun(config);
-  const data = { sample: () => tf.zeros([1, 32, 32, 3]) };
+  const images = () => tf.zeros([1, 32, 32, 3]);
+  const data = {
+    sample: images,
+    sampleLabelled: () => ({ images: images(), labels: tf.tensor1d([0], "int32") }),
+  };
   const training = trainer({ ...config, decaySteps: undefined, net, schedule, data });
   try {
     return checkpointOf(training, config);

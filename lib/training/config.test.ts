@@ -101,6 +101,7 @@ test("what is shipped has the averages alone, in half precision, and opens as th
     .predict(x, t)
     .dataSync();
   assert.notDeepEqual(guided, b.model.predict(x, t).dataSync());
+  assert.deepEqual(b.forSamples(2, 3).predict(x, t).dataSync(), guided, "all classes in turn");
   for (const one of [a, b]) one.dispose();
 });
 

@@ -169,6 +169,8 @@ export interface TrainedModel {
   readonly model: Model;
   /** The same p_θ for as many examples as there are labels, guided towards their classes. */
   guidedModel(guidance: Guidance): Model;
+  /** The p_θ for `count` samples: where it knows classes, of all of them in turn and guided by `scale` (default 1). */
+  forSamples(count: number, scale?: number): Model;
   /** Disposes the weights. */
   dispose(): void;
 }
@@ -196,12 +198,19 @@ export function modelOf(checkpoint: Checkpoint, where: string): TrainedModel {
     const predict = compile((xt: tf.Tensor, t: tf.Tensor1D) => apply(xt, t));
     return { schedule, parameterization, variance, predict };
   };
+  const model = asModel(net.apply);
+  const guidedModel = (guidance: Guidance) => asModel(guided(net, guidance));
   return {
     config,
     step: checkpoint.step,
     net,
-    model: asModel(net.apply),
-    guidedModel: (guidance) => asModel(guided(net, guidance)),
+    model,
+    guidedModel,
+    forSamples(count, scale) {
+      const { classes = 0 } = net;
+      if (classes === 0) return model;
+      return guidedModel({ labels: Array.from({ length: count }, (_, i) => i % classes), scale });
+    },
     dispose: () => net.dispose(),
   };
 }

@@ -108,6 +108,20 @@ describe("npm run evaluate", async () => {
     );
   });
 
+  test("a model that was told classes draws all of them, guided as asked, and says so", async () => {
+    const told = smallRun({ numSteps: 12, schedule: "cosine" }, 10);
+    saveCheckpoint(at("told.safetensors"), untrainedCheckpoint(told));
+    const asks = (out: string, ...rest: string[]) =>
+      asked(out, "--checkpoint", at("told.safetensors"), "--n", "66", "--json", ...rest);
+    const { code, output, errors } = await evaluate(asks("told", "--guidance", "2"));
+    assert.equal(code, 0, errors);
+    const { sampler, samples } = JSON.parse(output) as Evaluation;
+    assert.equal(sampler, "ddim, 3 steps, its classes in turn, guidance 2");
+    assert.equal(samples.n, 66);
+    const other = await evaluate(asks("told"));
+    assert.match(other.errors, /told holds an evaluation with guidance 2, asked for is 1/);
+  });
+
   test("what cannot be evaluated is refused in one line", async () => {
     const refused = async (args: string[], message: RegExp) => {
       const { code, errors } = await evaluate(args);
@@ -115,6 +129,7 @@ describe("npm run evaluate", async () => {
       assert.match(errors, message);
       assert.equal(errors.trim().split("\n").length, 1, errors);
     };
+    await refused(asked("a", "--guidance", "2"), /--guidance needs a model that was told classes/);
     await writeClassifier(at("small.safetensors"), 16);
     await refused(
       asked("a", "--classifier", at("small.safetensors")),

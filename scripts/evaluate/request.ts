@@ -3,7 +3,7 @@ import { VARIANCES } from "../../lib/diffusion";
 import { type Options, readOptions } from "../options";
 
 const VALUES = [
-  ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance"] as const),
+  ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance", "guidance"] as const),
   ...([
     "bits-images",
     "parts",
@@ -41,6 +41,7 @@ Samples, against the training set:
   --sampler S         ddim, ancestral (ddim)
   --steps N           steps of the sampler, 1…T (50)
   --eta E             noise of DDIM (0)
+  --guidance S        towards all classes in turn, of a model that was told them (1)
   --variance V        of the ancestral sampler: ${VARIANCES.join(", ")} (the run's)
   --reference N       the first N training images in place of all
   --classifier FILE   the extractor of features (the one that comes with the project for the data set): what

@@ -3,6 +3,7 @@ import { fromPixels, type ImageSet, imageBatches, toPixels } from "../../lib/dat
 import { type Model, type Plan, sample } from "../../lib/diffusion";
 import { imageBits, type Moments, mergeMoments, type Rows } from "../../lib/metrics";
 import { rng, tf } from "../../lib/tensor";
+import type { TrainedModel } from "../../lib/training";
 import type { Extractor } from "./extractor";
 import type { Store } from "./store";
 
@@ -102,17 +103,25 @@ export interface SamplingOptions {
   plan: Plan;
   seed: number;
   shape: readonly [height: number, width: number, channels: number];
+  /** Towards the classes, where the model knows them. */
+  guidance?: number;
 }
 
 const SAMPLE_BATCH = 64;
 
-/** Samples as rows of pixels 0…255, on the disk. Throws where the model's are not finite. */
+/** Samples at once: as many of each class. */
+const batchFor = (classes: number): number =>
+  classes === 0 ? SAMPLE_BATCH : Math.max(classes, SAMPLE_BATCH - (SAMPLE_BATCH % classes));
+
+/** Samples as rows of pixels 0…255, on the disk; of as many of each class. Throws where the model's are not finite. */
 export async function measureSamples(
   store: Store,
-  model: Model,
-  { count, plan, seed, shape }: SamplingOptions,
+  trained: TrainedModel,
+  { count, plan, seed, shape, guidance }: SamplingOptions,
   watch: Watch,
 ): Promise<Rows> {
+  const batch = batchFor(trained.net.classes ?? 0);
+  const model = trained.forSamples(batch, guidance);
   const stored = store.array("samples", "uint8", shape[0] * shape[1] * shape[2]);
   await inBatches(
     "samples",
@@ -121,9 +130,10 @@ export async function measureSamples(
     watch,
     () => stored.rows,
     async (from) => {
-      const rows = Math.min(SAMPLE_BATCH, count - from);
-      const source = rng(seed, from / SAMPLE_BATCH);
-      const images = await sample(model, [rows, ...shape], { rng: source, plan, clip: [-1, 1] });
+      const rows = Math.min(batch, count - from);
+      const source = rng(seed, from / batch);
+      const whole = rows === batch ? model : trained.forSamples(rows, guidance);
+      const images = await sample(whole, [rows, ...shape], { rng: source, plan, clip: [-1, 1] });
       const values = await images.data();
       images.dispose();
       const bad = values.findIndex((value) => !Number.isFinite(value));
