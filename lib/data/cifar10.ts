@@ -72,7 +72,10 @@ const TRAIN_FILES = [1, 2, 3, 4, 5].map((i) => `data_batch_${i}.bin`);
 const TEST_FILES = ["test_batch.bin"];
 const FILES = [...TRAIN_FILES, ...TEST_FILES];
 const CACHE = resolve(__dirname, "../../.cache/data");
-const CLASS_NAMES = "airplane automobile bird cat deer dog frog horse ship truck".split(" ");
+
+/** The names of the labels 0…9. */
+export const CIFAR10_CLASSES: readonly string[] =
+  "airplane automobile bird cat deer dog frog horse ship truck".split(" ");
 
 /**
  * CIFAR-10, images [N, 32, 32, 3], from the folder `dir`, else from the cache, else downloaded.
@@ -135,7 +138,7 @@ function readRecords(path: string, release: Cifar10Release, sums: Sums): Uint8Ar
       `has ${bytes.length} bytes, expected ${release.recordsPerFile * RECORD}, or for a part of the set another multiple of ${RECORD}: truncated, or of another data set`,
     );
   for (let i = 0; i < count; i++)
-    if (bytes[i * RECORD] >= CLASS_NAMES.length)
+    if (bytes[i * RECORD] >= CIFAR10_CLASSES.length)
       refuse(
         `has label ${bytes[i * RECORD]} in record ${i}, expected 0 to 9: damaged, or of another data set`,
       );
@@ -165,7 +168,7 @@ function toImageSet(paths: string[], read: (path: string) => Uint8Array): ImageS
           images[(at * PIXELS + p) * CHANNELS + c] = bytes[from + 1 + c * PIXELS + p];
     }
   }
-  return { images, labels, shape: [count, SIDE, SIDE, CHANNELS], classNames: CLASS_NAMES };
+  return { images, labels, shape: [count, SIDE, SIDE, CHANNELS], classNames: CIFAR10_CLASSES };
 }
 
 // ---- the download ----

@@ -1,5 +1,12 @@
 /** @file Data: sets in the plane drawn on demand, and image sets from files. */
-export { CIFAR10, type Cifar10, type Cifar10Options, type Cifar10Release, cifar10 } from "./cifar10";
+export {
+  CIFAR10,
+  CIFAR10_CLASSES,
+  type Cifar10,
+  type Cifar10Options,
+  type Cifar10Release,
+  cifar10,
+} from "./cifar10";
 export type { DownloadProgress } from "./download";
 export {
   type BatchOptions,

@@ -7,6 +7,7 @@ import {
   addBias,
   dense as affine,
   attention as attend,
+  convolve,
   groupNorm,
   type Rng,
   tf,
@@ -61,6 +62,9 @@ export function dense(
   };
 }
 
+const stridden = (stride: number) => (x: tf.Tensor4D, kernel: tf.Tensor4D) =>
+  tf.conv2d(x, kernel, stride, "same");
+
 /** A convolution without its bias, and the bias apart, for who adds it elsewhere. */
 function conv3Parts(
   p: Parameters,
@@ -70,7 +74,8 @@ function conv3Parts(
 ): { convolve: Layer; bias: () => tf.Tensor } {
   const kernel = p.create("kernel", [3, 3, inputs, outputs], zero ? zeros : glorotUniform);
   const bias = p.create("bias", [outputs], zeros);
-  return { convolve: (x) => tf.conv2d(x as tf.Tensor4D, kernel() as tf.Tensor4D, stride, "same"), bias };
+  const convolution = stride === 1 ? convolve : stridden(stride);
+  return { convolve: (x) => convolution(x as tf.Tensor4D, kernel() as tf.Tensor4D), bias };
 }
 
 /** A 3×3 convolution with bias, zero-padded: [B, H, W, inputs] → [B, H/stride, W/stride, outputs]. */

@@ -15,6 +15,7 @@ export {
   type Affine,
   addBias,
   attention,
+  convolve,
   dense,
   denseChain,
   type GroupNormOptions,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { assertAllClose, assertNoLeak } from "../testing";
-import { addBias, attention, compile, dense, denseChain, groupNorm, swish, tf, upsample } from ".";
+import { addBias, attention, compile, convolve, dense, denseChain, groupNorm, swish, tf, upsample } from ".";
 import { hasFusedForms, plainForms } from "./ops";
 import { rng } from "./random";
 
@@ -474,6 +474,89 @@ test("compiled or not, the fused ops give the same, each time, and leave nothing
   assert.deepEqual((compiled(x) as tf.Tensor[]).map(values), first, "the same bits each time");
   assertNoLeak(() => compiled(x));
   assertNoLeak(() => tf.tidy(() => all(x)));
+});
+
+// ---- convolutions ----
+
+/** A convolution and the gradients of sum(y · weight) in float64: y, dx, dfilter. */
+function convolve64(x: tf.Tensor, filter: tf.Tensor, weight: tf.Tensor): Float64Array[] {
+  const [n, height, width, inputs] = x.shape;
+  const [rows, columns, , outputs] = filter.shape;
+  const [from, by, w] = [x, filter, weight].map(values);
+  const [y, dx, dfilter] = [w, from, by].map(({ length }) => new Float64Array(length));
+  for (let at = 0; at < n * height * width; at++) {
+    const [v, h] = [at % width, Math.floor(at / width) % height];
+    for (let place = 0; place < rows * columns; place++) {
+      const [right, down] = [(place % columns) - (columns >> 1), Math.floor(place / columns) - (rows >> 1)];
+      if (v + right < 0 || v + right >= width || h + down < 0 || h + down >= height) continue;
+      for (let i = 0; i < inputs; i++)
+        for (let o = 0; o < outputs; o++) {
+          const [a, b, c] = [
+            (at + down * width + right) * inputs + i,
+            (place * inputs + i) * outputs + o,
+            at * outputs + o,
+          ];
+          y[c] += from[a] * by[b];
+          dx[a] += w[c] * by[b];
+          dfilter[b] += w[c] * from[a];
+        }
+    }
+  }
+  return [y, dx, dfilter];
+}
+
+test("a convolution and its gradients: float64, filters as wide as the image and wider, more images than parts", () => {
+  for (const [shape, filter] of [
+    [
+      [2, 5, 7, 3],
+      [3, 3, 3, 5],
+    ],
+    [
+      [37, 4, 3, 9],
+      [3, 3, 9, 17],
+    ],
+    [
+      [3, 12, 13, 33],
+      [3, 5, 33, 20],
+    ],
+    [
+      [2, 2, 1, 4],
+      [5, 5, 4, 2],
+    ],
+    [
+      [1, 6, 6, 4],
+      [1, 1, 4, 8],
+    ],
+  ]) {
+    const inputs = [draw(shape), draw(filter)];
+    const weight = draw([...shape.slice(0, 3), filter[3]]);
+    const want = convolve64(inputs[0], inputs[1], weight);
+    for (const apply of [convolve, plainForms.convolve])
+      both(apply as never, inputs, weight).forEach((got, i) => {
+        assert.ok(
+          distance(values(got), want[i]) < 3e-6,
+          `${shape} by ${filter}: ${["y", "dx", "dfilter"][i]}`,
+        );
+      });
+  }
+  assert.throws(
+    () => convolve(tf.zeros([1, 2, 2, 3]), tf.zeros([2, 3, 3, 1])),
+    /convolve: x has shape \[1,2,2,3\]/,
+  );
+});
+
+test("the filter's gradient is the same each time, and compiled", fused, () => {
+  const [x, filter] = [draw([40, 8, 8, 16]), draw([3, 3, 16, 16])] as [tf.Tensor4D, tf.Tensor4D];
+  const gradient = (x: tf.Tensor, filter: tf.Tensor) =>
+    tf.grad((f: tf.Tensor) =>
+      convolve(x as tf.Tensor4D, f as tf.Tensor4D)
+        .square()
+        .sum(),
+    )(filter);
+  const first = values(gradient(x, filter));
+  assert.deepEqual(values(gradient(x, filter)), first);
+  assertAllClose(values(compile(gradient)(x, filter)), first, { rel: 1e-6, abs: 1e-3 });
+  assertNoLeak(() => gradient(x, filter));
 });
 
 for (const kind of ["avx2", "portable"])

@@ -1,9 +1,10 @@
 /**
- * @file What a U-Net spends its time on besides convolutions, each with its gradient in closed form: swish, biases,
- * dense layers and chains of them, GroupNorm, attention, nearest up-sampling.
+ * @file What networks spend their time on, each with its gradient in closed form: swish, biases, dense layers and chains of
+ * them, convolutions, GroupNorm, attention, nearest up-sampling.
  *
- * On the CPU's native engine swish and the last four are fused TensorFlow ops of our own (native/ops.cc); elsewhere plain
- * tensor ops, which are also what the fused ones are checked against. Images are [N, H, W, C].
+ * On the CPU's native engine all but biases and single dense layers are, in whole or in part, fused TensorFlow ops of our
+ * own (native/ops.cc); elsewhere plain tensor ops, which are also what the fused ones are checked against. Images are
+ * [N, H, W, C].
  */
 import * as tf from "@tensorflow/tfjs";
 import { currentRecorder } from "./compile/recorder";
@@ -260,11 +261,32 @@ const fusedUpsampleOp = withGradient((_save, x: tf.Tensor) => ({
   gradFunc: (dy: tf.Tensor) => rawOp("LowerBoundUpsampleGrad", {}, [dy])[0],
 }));
 
+// ---- convolutions ----
+
+const plainConvolve = (x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D => tf.conv2d(x, filter, 1, "same");
+
+// TensorFlow's own gradient by the filter takes twice as long as the convolution.
+const fusedConvolveOp = withGradient((save, x: tf.Tensor4D, filter: tf.Tensor4D) => {
+  save([x, filter]);
+  const gradFunc: Gradients<tf.Tensor[]> = (dy, [x, filter]) => [
+    tf.conv2dTranspose(dy as tf.Tensor4D, filter as tf.Tensor4D, x.shape as tf.Tensor4D["shape"], 1, "same"),
+    rawOp("LowerBoundFilterGrad", {}, [x, dy, filter])[0],
+  ];
+  return { value: plainConvolve(x, filter), gradFunc };
+});
+
+/** With half the bits TensorFlow's products are the faster ones. */
+const fusedConvolve = (x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D =>
+  currentRecorder()?.precision === "bfloat16"
+    ? plainConvolve(x, filter)
+    : (fusedConvolveOp(x, filter) as tf.Tensor4D);
+
 // ---- which form ----
 
 interface Forms {
   swish(x: tf.Tensor): tf.Tensor;
   denseChain(x: tf.Tensor, layers: readonly Affine[]): tf.Tensor;
+  convolve(x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D;
   groupNorm(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, options: GroupNormOptions): tf.Tensor;
   attention(qkv: tf.Tensor3D): tf.Tensor3D;
   upsample(x: tf.Tensor4D): tf.Tensor4D;
@@ -274,6 +296,7 @@ interface Forms {
 export const plainForms: Forms = {
   swish: plainSwishOp,
   denseChain: plainChain,
+  convolve: plainConvolve,
   groupNorm: plainGroupNorm,
   attention: plainAttention,
   upsample: (x) => plainUpsampleOp(x) as tf.Tensor4D,
@@ -282,6 +305,7 @@ export const plainForms: Forms = {
 const fusedForms: Forms = {
   swish: fusedSwishOp,
   denseChain: fusedChain,
+  convolve: fusedConvolve,
   groupNorm: fusedGroupNorm,
   attention: (qkv) => fusedAttentionOp(qkv) as tf.Tensor3D,
   upsample: (x) => fusedUpsampleOp(x) as tf.Tensor4D,
@@ -292,6 +316,19 @@ export const hasFusedForms = (): boolean =>
   graphAddon?.hasFusedOps === true && !nativeBackend?.isUsingGpuDevice && !currentRecorder()?.xla;
 
 const forms = (): Forms => (hasFusedForms() ? fusedForms : plainForms);
+
+/**
+ * A convolution with stride 1, zero-padded to the image's own size: x [N, H, W, I] with `filter` [h, w, I, O], h and w odd,
+ * to [N, H, W, O]. Throws where the shapes do not fit.
+ */
+export function convolve(x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D {
+  const [height, width, inputs] = filter.shape;
+  if (x.rank !== 4 || filter.rank !== 4 || x.shape[3] !== inputs || height % 2 === 0 || width % 2 === 0)
+    throw new Error(
+      `convolve: x has shape [${x.shape}] and filter [${filter.shape}], expected [N, H, W, I] and [odd, odd, I, O].`,
+    );
+  return tf.tidy(() => forms().convolve(x, filter));
+}
 
 /**
  * GroupNorm (Wu & He 2018): x [N, ..., C], and `shift` if given, normalized over the pixels and each of `groups`

@@ -151,7 +151,7 @@ export class Recorder {
 
   /** Whether XLA will compile the graph. */
   readonly xla: boolean;
-  private readonly precision: ProductPrecision;
+  readonly precision: ProductPrecision;
 
   constructor(
     private readonly addon: GraphAddon,

@@ -19,6 +19,12 @@ struct ChainShape {
   int largest;  // of the sizes
 };
 
+// A convolution with stride 1 whose zero padding keeps the image's size.
+struct ConvolutionShape {
+  int height, width, inputs, outputs;    // of an image
+  int filter_height, filter_width;       // odd
+};
+
 // One step of Adam: w becomes keep · w − rate · m / (√v + epsilon), after the gradient, scaled, has joined the means m and
 // v with these shares.
 struct AdamStep {
@@ -39,6 +45,9 @@ struct Kernels {
   void (*dense_chain_grad)(const ChainShape& shape, int rows, const float* dy, const float* x,
                            const float* const* transposed, const float* const* kept, float* dx, float* const* dweights,
                            float* const* dbiases, float* scratch);
+  // scratch: height · width · outputs floats.
+  void (*filter_grad)(const ConvolutionShape& shape, const float* x, const float* dy, float* dfilter, bool add,
+                      float* scratch);
   void (*transpose)(int n, int d, const float* from, size_t row, float* to);
   void (*adam)(const AdamStep& step, size_t size, const float* w, const float* m, const float* v, const float* g,
                float* next_w, float* next_m, float* next_v);

@@ -5,6 +5,7 @@
 //   LowerBoundGroupNormGrad  (dy, x, shift, gamma, beta, mean, rstd) -> (dx, dshift, dgamma, dbeta)
 //   LowerBoundAttention      (qkv) -> out
 //   LowerBoundAttentionGrad  (dout, qkv) -> dqkv
+//   LowerBoundFilterGrad     (x, dy, filter) -> dfilter
 //   LowerBoundDenseChain     (x, weights, biases) -> y
 //   LowerBoundDenseChainKeep (x, weights, biases) -> (y, kept)
 //   LowerBoundDenseChainGrad (dy, x, kept, weights) -> (dx, dweights, dbiases)
@@ -16,7 +17,7 @@
 //   LowerBoundUpsampleGrad   (dy) -> dx
 //
 // x, y [N, ..., C]; shift [N, C], added to x, or [0]; gamma, beta [C]; mean, rstd [N, C], equal within a group;
-// qkv [N, n, 3 d]; of a chain of dense layers x [rows, inputs], weights and biases a list of each, [inputs, outputs] and
+// qkv [N, n, 3 d]; filter [H, W, inputs, outputs], of which only the shape is read; of a chain of dense layers x [rows, inputs], weights and biases a list of each, [inputs, outputs] and
 // [outputs], and kept what each swish between them is taken of, one after another; of Adam a list of each, and step
 // [rate, epsilon, keep, scale]; attributes: groups, epsilon, swish. All float32. What each computes is said in ../ops.ts.
 #include "tensorflow/c/ops.h"
@@ -403,6 +404,9 @@ struct ChainGradients {
   }
 };
 
+// Parts of a sum over rows or images: enough for all threads, and few enough for the memory that each takes.
+constexpr int64_t kMostParts = 16;
+
 // The sum over `count` parts, each `size` long, in their order whichever thread was first: the same each time.
 void SumParts(float* parts, int64_t count, int64_t size) {
   constexpr int64_t kAtATime = 1 << 15;
@@ -428,8 +432,7 @@ void ComputeChainGrad(void*, TF_OpKernelContext* context) {
     if (!run.Output(1 + l, weights[l].shape(), &dweights[l]) ||
         !run.Output(1 + layers + l, {chain.outputs(l)}, &dbiases[l]))
       return;
-  // As many parts as there are tasks, up to a limit to the memory that they take.
-  constexpr int64_t kMostParts = 16;
+  // As many parts as there are tasks, up to a limit.
   const int64_t share = PartsOf(rows, kMostParts), part_rows = share > kRowsOfATask ? share : kRowsOfATask;
   const int64_t count = PartsOf(rows, part_rows), size = ChainGradients::Size(chain);
   float *transposed = Workspace(size * (count + (count > 0 ? 1 : 2))), *parts = transposed + size;
@@ -452,6 +455,37 @@ void ComputeChainGrad(void*, TF_OpKernelContext* context) {
     memcpy(dweights[l].data(), sum.weights[l], dweights[l].size() * sizeof(float));
     memcpy(dbiases[l].data(), sum.biases[l], dbiases[l].size() * sizeof(float));
   }
+}
+
+// ---- the gradient of a convolution by its filter ----
+
+void ComputeFilterGrad(void*, TF_OpKernelContext* context) {
+  Run run(context);
+  Tensor x, dy, filter, dfilter;
+  if (!run.Inputs(0, {&x, &dy, &filter}) || !run.Output(0, filter.shape(), &dfilter)) return;
+  if (!run.Require(x.rank() == 4 && dy.rank() == 4 && filter.rank() == 4 && x.dim(0) == dy.dim(0) &&
+                       x.dim(1) == dy.dim(1) && x.dim(2) == dy.dim(2) && filter.dim(0) % 2 == 1 &&
+                       filter.dim(1) % 2 == 1 && filter.dim(2) == x.dim(3) && filter.dim(3) == dy.dim(3),
+                   "FilterGrad: x must be [N, H, W, I], dy [N, H, W, O] and filter [odd, odd, I, O]"))
+    return;
+  auto int_of = [](int64_t size) { return static_cast<int>(size); };
+  const ConvolutionShape shape = {int_of(x.dim(1)),      int_of(x.dim(2)),      int_of(x.dim(3)),
+                                  int_of(dy.dim(3)),     int_of(filter.dim(0)), int_of(filter.dim(1))};
+  const int64_t images = x.dim(0), size = filter.size(), pixels = x.dim(1) * x.dim(2);
+  if (images == 0 || size == 0) {
+    memset(dfilter.data(), 0, size * sizeof(float));
+    return;
+  }
+  const int64_t part_images = PartsOf(images, kMostParts), count = PartsOf(images, part_images);
+  float* parts = Workspace(size * count);
+  ForEachPart(images, part_images, [&](int i, int64_t first, int64_t length) {
+    for (int64_t image = first; image < first + length; image++)
+      BestKernels().filter_grad(shape, x.data() + image * pixels * shape.inputs,
+                                dy.data() + image * pixels * shape.outputs, parts + i * size, image > first,
+                                Scratch(pixels * shape.outputs));
+  });
+  SumParts(parts, count, size);
+  memcpy(dfilter.data(), parts, size * sizeof(float));
 }
 
 // ---- Adam ----
@@ -677,6 +711,7 @@ void AdamShapesOf(Inference* inference, int lists, std::initializer_list<int> ke
 void AdamShapes(Inference* inference, TF_Status* status) { AdamShapesOf(inference, 4, {0, 1, 2}, status); }
 void AdamAverageShapes(Inference* inference, TF_Status* status) { AdamShapesOf(inference, 5, {0, 1, 2, 4}, status); }
 
+void FilterGradShape(Inference* inference, TF_Status* status) { SameShape(inference, 2, 0, status); }
 void SwishShape(Inference* inference, TF_Status* status) { SameShape(inference, 0, 0, status); }
 void AttentionShape(Inference* inference, TF_Status* status) { ScaledShape(inference, {1, 1, 1. / 3}, status); }
 void AttentionGradShape(Inference* inference, TF_Status* status) { SameShape(inference, 1, 0, status); }
@@ -722,6 +757,8 @@ const bool registered = [] {
   Register({"LowerBoundAttention", {"qkv: float"}, {"out: float"}, {}, AttentionShape, nullptr, ComputeAttention, nullptr});
   Register({"LowerBoundAttentionGrad", {"dout: float", "qkv: float"}, {"dqkv: float"}, {}, AttentionGradShape, nullptr,
             ComputeAttentionGrad, nullptr});
+  Register({"LowerBoundFilterGrad", {"x: float", "dy: float", "filter: float"}, {"dfilter: float"}, {}, FilterGradShape,
+            nullptr, ComputeFilterGrad, nullptr});
   const char *weights = "weights: layers * float", *biases = "biases: layers * float", *layers = "layers: int >= 1";
   Register({"LowerBoundDenseChain", {"x: float", weights, biases}, {"y: float"}, {layers}, ChainShapes, nullptr,
             ComputeChain, nullptr});
