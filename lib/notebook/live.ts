@@ -49,6 +49,7 @@ function throttledPainter() {
   let lastTime = -Infinity;
   let trailing: NodeJS.Timeout | undefined;
   let idle: NodeJS.Timeout | undefined;
+  let completing: Promise<void> = Promise.resolve();
 
   function flush(): void {
     clearTimeout(trailing);
@@ -79,10 +80,13 @@ function throttledPainter() {
     }
   }
 
-  async function completeDrawn(): Promise<void> {
-    const figure = drawn;
-    if (!figure) return;
-    drawn = undefined; // finished: a second `done` has nothing to add
+  function completeDrawn(): Promise<void> {
+    if (drawn) completing = completeWith(drawn);
+    drawn = undefined; // finished: a second `done` has nothing to add, but waits for what is under way
+    return completing;
+  }
+
+  async function completeWith(figure: Figure): Promise<void> {
     const isLatest = () => !waiting && !drawn; // while the PNG was made, the loop may have gone on
     if (inKernel()) await complete({ send: (bundle) => isLatest() && place.send(bundle) }, figure);
     else place.send(interactive(figure));

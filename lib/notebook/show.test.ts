@@ -80,6 +80,15 @@ test("live: at most four a second while busy, the last always, then a PNG in the
   assert.deepEqual([...new Set(shown.slice(1).map(({ update }) => update))], [true]);
 });
 
+test("live: done waits for the PNG that a silence has begun", async () => {
+  await withKernel(async (sent) => {
+    const picture = live(titled("start"));
+    await pause(2001); // the silence is over, and its PNG begun
+    await picture.done();
+    assert.ok(sent.at(-1)?.bundle["image/png"]);
+  });
+});
+
 test("live: draws only what it sends", async () => {
   let drawn = 0;
   await withKernel(async () => {

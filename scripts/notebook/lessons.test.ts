@@ -349,6 +349,7 @@ describe("lesson 06", { skip: noJupyter(), timeout: 3_600_000 }, () => {
     writeCifar10(data, { train: 64, test: 40 });
     writeShipped(join(assets, "cifar10"), smallRun());
     writeShipped(join(assets, "cifar10-mean"), smallRun({ parameterization: "mean", weighting: "vlb" }));
+    writeShipped(join(assets, "mnist"), smallRun({}, 10));
     await writeClassifier(join(assets, "cifar10-classifier.safetensors"));
     const environment = { LOWER_BOUND_ASSETS: assets, LOWER_BOUND_DATA: data };
     const outputs = await withEnvironment(environment, () => outputsOf(source));
