@@ -124,6 +124,23 @@ describe("front ends", { skip, timeout: 3_600_000 }, () => {
     assert.doesNotMatch(stdout, /Traceback|error TS/);
   });
 
+  test("the pipe that a front end shares with its kernel stays as it was: its own lines would be lost", async () => {
+    writeFileSync(
+      file("shared_pipe.py"),
+      `import os
+from jupyter_client.manager import start_new_kernel
+shared = os.pipe()[1]
+manager, client = start_new_kernel(kernel_name="lower-bound", stdout=shared, stderr=shared)
+client.execute_interactive("1 + 1", timeout=${Math.ceil(60 * slowness())})
+print("blocking", os.get_blocking(shared))
+client.stop_channels()
+manager.shutdown_kernel(now=True)
+`,
+    );
+    const { stdout, output } = await run("shared_pipe.py");
+    assert.match(stdout, /blocking True/, output);
+  });
+
   describe("nbclient (jupyter execute)", () => {
     test("runs a notebook and keeps its outputs", async () => {
       await succeed(NBCLIENT, "--output=run.ipynb", "GOOD.ipynb");

@@ -112,5 +112,15 @@ export function redirectStreams(output: Output): void {
       return true;
     };
     process[name].write = write as Write;
+    keepBlocking(process[name]);
   }
+}
+
+/**
+ * Node makes a pipe that it inherits non-blocking, and with it the end of whoever started the kernel, whose own lines are
+ * then lost where the reader is slow.
+ */
+function keepBlocking(stream: object): void {
+  const { _handle: handle } = stream as { _handle?: { setBlocking?(on: boolean): void } };
+  handle?.setBlocking?.(true);
 }

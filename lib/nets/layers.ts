@@ -62,9 +62,6 @@ export function dense(
   };
 }
 
-const stridden = (stride: number) => (x: tf.Tensor4D, kernel: tf.Tensor4D) =>
-  tf.conv2d(x, kernel, stride, "same");
-
 /** A convolution without its bias, and the bias apart, for who adds it elsewhere. */
 function conv3Parts(
   p: Parameters,
@@ -74,7 +71,8 @@ function conv3Parts(
 ): { convolve: Layer; bias: () => tf.Tensor } {
   const kernel = p.create("kernel", [3, 3, inputs, outputs], zero ? zeros : glorotUniform);
   const bias = p.create("bias", [outputs], zeros);
-  const convolution = stride === 1 ? convolve : stridden(stride);
+  const convolution: typeof convolve =
+    stride === 1 ? convolve : (x, filter) => tf.conv2d(x, filter, stride, "same");
   return { convolve: (x) => convolution(x as tf.Tensor4D, kernel() as tf.Tensor4D), bias };
 }
 
