@@ -7,7 +7,7 @@
  */
 import "./engine";
 
-import { appendFileSync, existsSync, mkdirSync } from "node:fs";
+import { appendFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { cifar10, type ImageSet, mnist } from "../lib/data";
 import { type Classifier, classifier, classifierParameterCount } from "../lib/nets";
@@ -28,6 +28,7 @@ import {
   saveCheckpoint,
   saveClassifier,
 } from "../lib/training";
+import { takeFolder } from "./lock.mjs";
 import { type Options, readOptions } from "./options";
 import { interruption, runMain, showBar } from "./progress";
 
@@ -59,8 +60,10 @@ interface Run {
 
 const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
 
-async function prepare(options: Given, data: ImageData): Promise<Run> {
-  const out = options.text("out") ?? `runs/${data === "cifar10" ? "" : `${data}-`}classifier`;
+const folderOf = (options: Given, data: ImageData): string =>
+  options.text("out") ?? `runs/${data === "cifar10" ? "" : `${data}-`}classifier`;
+
+async function prepare(options: Given, data: ImageData, out: string): Promise<Run> {
   const path = checkpointPath(out);
   const from = options.flag("resume") ? loadCheckpoint(path) : null;
   if (!from && existsSync(path))
@@ -74,7 +77,6 @@ async function prepare(options: Given, data: ImageData): Promise<Run> {
   const net = classifier(config.net, config.seed);
   const training = classifierTrainer({ ...config, net, data: train });
   if (from) resume(training, from);
-  mkdirSync(out, { recursive: true });
   console.log(`${description}\n${engine.description}`);
   console.log(
     `${classifierParameterCount(config.net).toLocaleString("en")} weights, ${training.steps} steps`,
@@ -109,15 +111,24 @@ async function train({ config, net, training, test, out }: Run, saveSeconds: num
 
 runMain("classifier", async () => {
   const [first, ...rest] = process.argv.slice(2);
-  const data = IMAGE_DATA.find((name) => name === first);
-  const args = data ? rest : process.argv.slice(2);
-  const options = readOptions(args, { values: VALUES, flags: FLAGS });
+  const named = IMAGE_DATA.find((name) => name === first);
+  const options = readOptions(named ? rest : process.argv.slice(2), { values: VALUES, flags: FLAGS });
   if (options.flag("help")) return console.log(USAGE);
-  const prepared = await prepare(options, data ?? "cifar10");
-  const { net, training, test, config } = prepared;
-  await train(prepared, options.wholeNumber("checkpoint-every", 120));
-  const right = await accuracy(net, test);
-  console.log(`${training.done} steps; of ${test.shape[0]} test images ${(100 * right).toFixed(2)} % right`);
-  const path = options.text("export");
-  if (path) console.log(`${path}: ${await saveClassifier(path, net, { config, step: training.done, test })}`);
+  const data = named ?? "cifar10";
+  const out = folderOf(options, data);
+  const release = await takeFolder(out);
+  try {
+    const prepared = await prepare(options, data, out);
+    const { net, training, test, config } = prepared;
+    await train(prepared, options.wholeNumber("checkpoint-every", 120));
+    const right = await accuracy(net, test);
+    console.log(
+      `${training.done} steps; of ${test.shape[0]} test images ${(100 * right).toFixed(2)} % right`,
+    );
+    const path = options.text("export");
+    if (path)
+      console.log(`${path}: ${await saveClassifier(path, net, { config, step: training.done, test })}`);
+  } finally {
+    release();
+  }
 });

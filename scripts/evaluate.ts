@@ -17,6 +17,7 @@ import { reportLines, sampleMeasures } from "./evaluate/report";
 import { parseRequest, type Request, USAGE } from "./evaluate/request";
 import { measureBits, measureFeatures, measureSamples, Stopped, type Watch } from "./evaluate/stages";
 import { openStore } from "./evaluate/store";
+import { takeFolder } from "./lock.mjs";
 import { interruption, runMain, showBar } from "./progress";
 import { planOf } from "./sample/request";
 import { loadImages } from "./train/images";
@@ -101,6 +102,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
 runMain("evaluate", async () => {
   const request = parseRequest(process.argv.slice(2));
   if (request === "help") return console.log(USAGE);
+  const release = await takeFolder(request.out);
   try {
     const report = await evaluate(request);
     for (const path of [join(request.out, "report.json"), ...(request.report ? [request.report] : [])])
@@ -110,5 +112,7 @@ runMain("evaluate", async () => {
     if (!(error instanceof Stopped)) throw error;
     console.error(`stopped in ${error.message}; the same command goes on from there`);
     process.exitCode = 130;
+  } finally {
+    release();
   }
 });

@@ -116,13 +116,13 @@ describe("npm run train", () => {
     assert.deepEqual(config, runConfig({ ...CONFIG, steps: 5 }, "test"));
   });
 
-  test("an interrupted run saves what it has and can go on", async () => {
-    let sent = false;
+  test("an interrupted run saves what it has and can go on; a second one in its folder is refused", async () => {
+    let second: Promise<Ended> | undefined;
     const interrupted = await command("train", tiny("stopped", 100_000, ...settings), (text, child) => {
-      if (sent || !/loss/.test(text)) return;
-      sent = true;
-      child.kill("SIGINT");
+      if (!/loss/.test(text)) return;
+      second ??= command("train", tiny("stopped", 100_000, ...settings)).finally(() => child.kill("SIGINT"));
     });
+    assert.match(String((await second)?.errors), /^train: another process is at work in .*stopped\./);
     assert.match(interrupted.errors, /finishing this step and saving/);
     assert.equal(interrupted.code, 0, interrupted.errors);
     const { step } = checkpointOf("stopped");

@@ -1,14 +1,11 @@
-/** @file Stamps, the lock, node_modules' freshness, JupyterLab's parts and arguments. */
+/** @file Stamps, node_modules' freshness, JupyterLab's parts and arguments. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { describeFailure, SetupError } from "./errors.mjs";
 import { fillTemplate, hasJupyterParts, installJupyterParts, jupyterEnvironment } from "./jupyter.mjs";
 import { addressOf, jupyterArguments } from "./launch.mjs";
-import { takeLock } from "./lock.mjs";
 import { checkNode, installPackages, stalePackages } from "./node.mjs";
 import { sitePackages } from "./python.mjs";
 import { hashOf, isStamped, writeJson } from "./stamp.mjs";
@@ -31,35 +28,6 @@ test("a stamp's hash follows contents, names and missing files", () => {
   writeJson(stamp, { hash: first });
   assert.equal(isStamped(stamp, first), true);
   assert.equal(isStamped(stamp, second), false);
-});
-
-test("of two set-ups the second waits for the first", async () => {
-  const lock = join(makeFolder(), "cache", "setup.lock");
-  const release = await takeLock(lock);
-  const order: string[] = [];
-  const second = takeLock(lock, () => order.push("waits")).then((free) => {
-    order.push("second");
-    free();
-  });
-  await new Promise((done) => setTimeout(done, 500));
-  order.push("first done");
-  release();
-  await second;
-  assert.deepEqual(order, ["waits", "first done", "second"]);
-  assert.equal(existsSync(lock), false);
-});
-
-test("the lock of a process that is gone, or silent on another machine, is taken over", async () => {
-  const lock = join(makeFolder(), "setup.lock");
-  const gone = spawnSync(process.execPath, ["-e", ""]).pid;
-  writeFileSync(lock, `${hostname()} ${gone} 0`);
-  (await takeLock(lock))();
-  writeFileSync(lock, "elsewhere 1 0");
-  const longAgo = new Date(Date.now() - 3_600_000);
-  utimesSync(lock, longAgo, longAgo);
-  const release = await takeLock(lock);
-  assert.match(readFileSync(lock, "utf8"), new RegExp(`^${hostname()} ${process.pid} `));
-  release();
 });
 
 test("a Node that is too old is told with its version", () => {

@@ -3,13 +3,13 @@
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { takeLock } from "../lock.mjs";
 import { progress } from "./console.mjs";
 import { hasEngine, installEngine, readEngineRecord } from "./engine.mjs";
 import { describeFailure } from "./errors.mjs";
 import { hasFrontEnds, installFrontEnds } from "./frontends.mjs";
 import { hasJupyterParts, installJupyterParts } from "./jupyter.mjs";
 import { layout, PROJECT } from "./layout.mjs";
-import { takeLock } from "./lock.mjs";
 import { checkNode, installPackages, stalePackages } from "./node.mjs";
 import { endChildren } from "./process.mjs";
 import { hasPython, installPython } from "./python.mjs";

@@ -1,5 +1,6 @@
 /**
- * @file One set-up at a time in a checkout: a lock file with its holder's process id and a heartbeat.
+ * @file One process at a time, in a checkout's set-up or in a run's folder: a lock file with its holder's process id and
+ * a heartbeat.
  *
  * A lock is stale when its holder on this machine is gone, or when its heartbeat (the file's time) stopped, as
  * it does when the holder ran on another machine that shares the folder.
@@ -7,15 +8,17 @@
 import {
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   renameSync,
+  rmdirSync,
   rmSync,
   statSync,
   utimesSync,
   writeFileSync,
 } from "node:fs";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const BEAT_MS = 5_000;
@@ -76,7 +79,7 @@ function tryToTake(path, text) {
 /**
  * Waits for the lock and takes it. The returned function gives it back.
  * @param {string} path
- * @param {() => void} [onWait] called once when another process holds it
+ * @param {() => void} [onWait] called once when another process holds it; throws to give up
  * @returns {Promise<() => void>}
  */
 export async function takeLock(path, onWait) {
@@ -104,5 +107,20 @@ export async function takeLock(path, onWait) {
   return () => {
     clearInterval(beat);
     if (look(path)?.text === text) rmSync(path, { force: true });
+  };
+}
+
+/**
+ * Takes a folder for this process alone. The returned function gives it back, and removes it where nothing was put into
+ * it. Rejects, naming the folder, where another process is at work in it.
+ * @param {string} folder made if need be
+ */
+export async function takeFolder(folder) {
+  const release = await takeLock(join(folder, "lock"), () => {
+    throw new Error(`another process is at work in ${folder}. Wait for its end, or choose another --out.`);
+  });
+  return () => {
+    release();
+    if (readdirSync(folder).length === 0) rmdirSync(folder);
   };
 }

@@ -1,0 +1,49 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { takeFolder, takeLock } from "./lock.mjs";
+import { makeFolder } from "./setup/testing";
+
+test("the second of two waits for the first", async () => {
+  const lock = join(makeFolder(), "cache", "setup.lock");
+  const release = await takeLock(lock);
+  const order: string[] = [];
+  const second = takeLock(lock, () => order.push("waits")).then((free) => {
+    order.push("second");
+    free();
+  });
+  await new Promise((done) => setTimeout(done, 500));
+  order.push("first done");
+  release();
+  await second;
+  assert.deepEqual(order, ["waits", "first done", "second"]);
+  assert.equal(existsSync(lock), false);
+});
+
+test("the lock of a process that is gone, or silent on another machine, is taken over", async () => {
+  const lock = join(makeFolder(), "setup.lock");
+  const gone = spawnSync(process.execPath, ["-e", ""]).pid;
+  writeFileSync(lock, `${hostname()} ${gone} 0`);
+  (await takeLock(lock))();
+  writeFileSync(lock, "elsewhere 1 0");
+  const longAgo = new Date(Date.now() - 3_600_000);
+  utimesSync(lock, longAgo, longAgo);
+  const release = await takeLock(lock);
+  assert.match(readFileSync(lock, "utf8"), new RegExp(`^${hostname()} ${process.pid} `));
+  release();
+});
+
+test("a folder in which another is at work is refused, and free again after it", async () => {
+  const folder = join(makeFolder(), "runs", "new");
+  const release = await takeFolder(folder);
+  await assert.rejects(takeFolder(folder), /another process is at work in .*runs.new\. Wait/);
+  release();
+  assert.equal(existsSync(folder), false, "nothing was put into it");
+  const again = await takeFolder(folder);
+  writeFileSync(join(folder, "config.json"), "{}");
+  again();
+  assert.deepEqual(readdirSync(folder), ["config.json"]);
+});
