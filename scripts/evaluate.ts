@@ -19,7 +19,7 @@ import { measureBits, measureFeatures, measureSamples, Stopped, type Watch } fro
 import { openStore } from "./evaluate/store";
 import { takeFolder } from "./lock.mjs";
 import { interruption, runMain, showBar } from "./progress";
-import { planOf } from "./sample/request";
+import { planOf, refuseClasses } from "./sample/request";
 import { loadImages } from "./train/images";
 
 const fingerprint = (path: string): string =>
@@ -42,8 +42,8 @@ function watchStages(): Watch {
 /** How far samples are pushed towards their classes; undefined for a model that was told none. */
 function guidanceOf({ options }: Request, { net }: TrainedModel): number | undefined {
   if (net.classes) return options.number("guidance", 1);
-  if (options.text("guidance") === undefined) return undefined;
-  throw new Error("--guidance needs a model that was told classes, this one was not. Leave it out.");
+  refuseClasses(options, ["guidance"]);
+  return undefined;
 }
 
 async function evaluate(request: Request): Promise<Evaluation> {

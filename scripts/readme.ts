@@ -22,6 +22,7 @@ import {
 } from "../lib";
 import { type Figure, lines, packImages, render, scatter } from "../lib/notebook";
 import { encodePng } from "../lib/notebook/render/png.cjs";
+import { runMain } from "./progress";
 import { MODELS, modelsSection, PICTURES, shippedModels, withSection } from "./readme/section";
 
 const PROJECT = dirname(__dirname);
@@ -110,8 +111,10 @@ async function writeModels(): Promise<void> {
   console.log(`${readme}: ${models.map(({ name }) => name).join(", ")}`);
 }
 
-if (require.main === module)
-  (process.argv[2] === "models" ? writeModels() : drawMoons()).catch((error: Error) => {
-    console.error(error.message);
-    process.exitCode = 1;
-  });
+async function main(what?: string): Promise<void> {
+  if (what === "models") return writeModels();
+  if (what === undefined) return drawMoons();
+  throw new Error(`readme: unknown argument "${what}", expected models, or none for the picture.`);
+}
+
+if (require.main === module) runMain("readme", () => main(process.argv[2]));

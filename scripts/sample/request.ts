@@ -97,6 +97,16 @@ export function planOf(
   return ancestralPlan(schedule, { steps, variance: options.oneOf("variance", VARIANCES, config.variance) });
 }
 
+/** Throws where an option that asks for classes was given; call for a model that was told none. */
+export function refuseClasses<Name extends string>(
+  options: Pick<Options<Name, never>, "text">,
+  names: readonly Name[],
+): void {
+  for (const name of names)
+    if (options.text(name) !== undefined)
+      throw new Error(`--${name} needs a model that was told classes, this one was not. Leave it out.`);
+}
+
 /**
  * The class of each of `count` images and the guidance towards it, unless told otherwise all classes in turn, or none for
  * an interpolation; null for no class. Throws where the model knows none.
@@ -108,9 +118,7 @@ export function guidanceOf(
 ): { labels: number[]; scale: number } | null {
   const list = options.text("class");
   if (classes === 0) {
-    for (const name of ["class", "guidance"] as const)
-      if (options.text(name) !== undefined)
-        throw new Error(`--${name} needs a model that was told classes, this one was not. Leave it out.`);
+    refuseClasses(options, ["class", "guidance"]);
     return null;
   }
   if (list === "none" || (list === undefined && show === "interpolation")) return null;
