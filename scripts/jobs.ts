@@ -14,7 +14,7 @@ const STAGES = ["train", "evaluate"] as const;
 type Stage = (typeof STAGES)[number];
 
 /** The comparison's configurations. */
-export const SWEEP = "cifar10-mean,cifar10-x0,cifar10,cifar10-v";
+export const SWEEP = "cifar10-mean,cifar10-x0,cifar10-eps,cifar10";
 const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [options]
 
   --out DIR        gets train and evaluate, as .sbatch for Slurm, as .json for Kubernetes

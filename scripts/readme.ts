@@ -23,7 +23,7 @@ import {
 import { type Figure, lines, packImages, render, scatter } from "../lib/notebook";
 import { encodePng } from "../lib/notebook/render/png.cjs";
 import { runMain } from "./progress";
-import { MODELS, modelsSection, PICTURES, shippedModels, withSection } from "./readme/section";
+import { MODELS, modelsSection, PICTURES, SAMPLES, shippedModels, withSection } from "./readme/section";
 
 const PROJECT = dirname(__dirname);
 const PICTURE = join(PROJECT, "assets", "readme", "two-moons.png");
@@ -66,18 +66,19 @@ async function drawMoons(): Promise<void> {
   console.log(PICTURE);
 }
 
-/** 64 samples by 50 DDIM steps from seed 0, of all classes in turn where the model knows classes. */
-async function drawSamples({ checkpoint }: ShippedModel, path: string): Promise<void> {
+/** Samples by 50 DDIM steps from seed 0. */
+async function drawSamples(name: keyof typeof SAMPLES, checkpoint: string): Promise<void> {
+  const { columns, rows, guidance } = SAMPLES[name];
   const trained = openModel(checkpoint);
-  const model = trained.forSamples(64);
+  const model = trained.forSamples(columns * rows, guidance);
   const plan = ddimPlan(model.schedule, { steps: evenSteps(trained.config.numSteps, 50) });
-  const images = await sample(model, [64, ...imageShape(trained.config)], {
+  const images = await sample(model, [columns * rows, ...imageShape(trained.config)], {
     rng: rng(0),
     plan,
     clip: [-1, 1],
   });
-  const { width, height, rgba } = packImages(images, { columns: 8 });
-  writeFileSync(path, encodePng(width, height, rgba));
+  const { width, height, rgba } = packImages(images, { columns });
+  writeFileSync(join(PROJECT, PICTURES[name]), encodePng(width, height, rgba));
   images.dispose();
   trained.dispose();
 }
@@ -100,8 +101,7 @@ async function writeModels(): Promise<void> {
     throw new Error(`readme: none of ${MODELS.join(", ")} is in assets. Put one there with npm run export.`);
   mkdirSync(join(PROJECT, "assets", "readme"), { recursive: true });
   for (const model of models)
-    if (model.name === "cifar10" || model.name === "mnist")
-      await drawSamples(model, join(PROJECT, PICTURES[model.name]));
+    if (model.name === "cifar10" || model.name === "mnist") await drawSamples(model.name, model.checkpoint);
   writeFileSync(
     join(PROJECT, PICTURES.curves),
     await render(curvesFigure(models), { width: 900, height: 420 }),

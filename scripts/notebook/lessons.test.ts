@@ -347,7 +347,7 @@ describe("lesson 06", { skip: noJupyter(), timeout: 3_600_000 }, () => {
 
   test("with a model, a twin and data of its own, it runs and shows what it should", async () => {
     writeCifar10(data, { train: 64, test: 40 });
-    writeShipped(join(assets, "cifar10"), smallRun());
+    writeShipped(join(assets, "cifar10"), smallRun({ parameterization: "v" }, 10));
     writeShipped(join(assets, "cifar10-mean"), smallRun({ parameterization: "mean", weighting: "vlb" }));
     writeShipped(join(assets, "mnist"), smallRun({}, 10));
     await writeClassifier(join(assets, "cifar10-classifier.safetensors"));

@@ -2,12 +2,19 @@
  * @file The README's part about trained models, from what is shipped: a table of measures, and the commands that made
  * each. It stands between two comments; `npm run readme -- models` writes it, a test compares it.
  */
+import { CIFAR10_CLASSES } from "../../lib/data";
 import { fidName } from "../../lib/metrics";
 import { isShipped, type ShippedModel, shipped } from "../../lib/training";
 import { markdown } from "../markdown";
 
 /** Models that may be shipped, in the order of the table. */
-export const MODELS = ["cifar10", "cifar10-mean", "cifar10-x0", "cifar10-v", "mnist"] as const;
+export const MODELS = ["cifar10", "cifar10-mean", "cifar10-x0", "cifar10-eps", "mnist"] as const;
+
+/** How many samples a picture shows, a column for each class, and how far they are pushed towards it. */
+export const SAMPLES = {
+  cifar10: { columns: 10, rows: 8, guidance: 3 },
+  mnist: { columns: 10, rows: 8, guidance: 1 },
+} as const;
 
 /** The pictures that the section shows. */
 export const PICTURES = {
@@ -82,6 +89,17 @@ function howMeasured(models: readonly ShippedModel[]): string[] {
 
 const picture = (text: string, path: string): string => `![${text}](${path})`;
 
+const CLASSES = { cifar10: CIFAR10_CLASSES.join(", "), mnist: "the digits 0 to 9" };
+
+/** A model's samples, and what they are. */
+function samplesOf(name: keyof typeof SAMPLES): string[] {
+  const { columns, rows, guidance } = SAMPLES[name];
+  return [
+    picture(`Samples of ${name}`, PICTURES[name]),
+    `${name}: the first ${columns * rows} samples of seed 0, 50 DDIM steps, guidance ${guidance}. Columns: ${CLASSES[name]}.`,
+  ];
+}
+
 /** The section; "" where nothing is shipped. */
 export function modelsSection(models: readonly ShippedModel[]): string {
   if (models.length === 0) return "";
@@ -89,10 +107,7 @@ export function modelsSection(models: readonly ShippedModel[]): string {
   const measures = models.flatMap(measuresOf);
   const parts = [
     "## The trained models",
-    ...(has("cifar10")
-      ? [picture("64 samples of the CIFAR-10 model, the first of seed 0", PICTURES.cifar10)]
-      : []),
-    ...(has("mnist") ? [picture("64 digits of the MNIST model, the first of seed 0", PICTURES.mnist)] : []),
+    ...(["cifar10", "mnist"] as const).filter(has).flatMap(samplesOf),
     "None of the pictures was chosen. Each model is a folder with its averaged weights in half precision (safetensors), its configuration, its curve and how it was made.",
     markdown(models.map(madeOf)),
     picture("Training loss of each model over its hours, in units of its first point", PICTURES.curves),
