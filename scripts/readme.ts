@@ -8,6 +8,7 @@ import {
   ddimPlan,
   evenSteps,
   imageShape,
+  isShipped,
   linearSchedule,
   mlp,
   openModel,
@@ -16,6 +17,7 @@ import {
   type ShippedModel,
   sample,
   sampleStream,
+  shipped,
   tf,
   toy,
   train,
@@ -23,7 +25,16 @@ import {
 import { type Figure, lines, packImages, render, scatter } from "../lib/notebook";
 import { encodePng } from "../lib/notebook/render/png.cjs";
 import { runMain } from "./progress";
-import { MODELS, modelsSection, PICTURES, SAMPLES, shippedModels, withSection } from "./readme/section";
+import {
+  DRAWN,
+  MODELS,
+  modelsSection,
+  PICTURED,
+  PICTURES,
+  SAMPLES,
+  shippedModels,
+  withSection,
+} from "./readme/section";
 
 const PROJECT = dirname(__dirname);
 const PICTURE = join(PROJECT, "assets", "readme", "two-moons.png");
@@ -66,14 +77,14 @@ async function drawMoons(): Promise<void> {
   console.log(PICTURE);
 }
 
-/** Samples by 50 DDIM steps from seed 0. */
-async function drawSamples(name: keyof typeof SAMPLES, checkpoint: string): Promise<void> {
+/** A shipped model's samples, as a picture. */
+async function drawSamples(name: (typeof PICTURED)[number]): Promise<void> {
   const { columns, rows, guidance } = SAMPLES[name];
-  const trained = openModel(checkpoint);
+  const trained = openModel(shipped(name).checkpoint);
   const model = trained.forSamples(columns * rows, guidance);
-  const plan = ddimPlan(model.schedule, { steps: evenSteps(trained.config.numSteps, 50) });
+  const plan = ddimPlan(model.schedule, { steps: evenSteps(trained.config.numSteps, DRAWN.steps) });
   const images = await sample(model, [columns * rows, ...imageShape(trained.config)], {
-    rng: rng(0),
+    rng: rng(DRAWN.seed),
     plan,
     clip: [-1, 1],
   });
@@ -100,8 +111,7 @@ async function writeModels(): Promise<void> {
   if (models.length === 0)
     throw new Error(`readme: none of ${MODELS.join(", ")} is in assets. Put one there with npm run export.`);
   mkdirSync(join(PROJECT, "assets", "readme"), { recursive: true });
-  for (const model of models)
-    if (model.name === "cifar10" || model.name === "mnist") await drawSamples(model.name, model.checkpoint);
+  for (const name of PICTURED.filter(isShipped)) await drawSamples(name);
   writeFileSync(
     join(PROJECT, PICTURES.curves),
     await render(curvesFigure(models), { width: 900, height: 420 }),

@@ -10,11 +10,17 @@ import { markdown } from "../markdown";
 /** Models that may be shipped, in the order of the table. */
 export const MODELS = ["cifar10", "cifar10-mean", "cifar10-x0", "cifar10-eps", "mnist"] as const;
 
-/** How many samples a picture shows, a column for each class, and how far they are pushed towards it. */
+/** Models whose samples are shown. */
+export const PICTURED = ["cifar10", "mnist"] as const;
+
+/** How many, a column for each class, and how far they are pushed towards it. */
 export const SAMPLES = {
-  cifar10: { columns: 10, rows: 8, guidance: 3 },
-  mnist: { columns: 10, rows: 8, guidance: 1 },
+  cifar10: { columns: 10, rows: 8, guidance: 3, classes: CIFAR10_CLASSES.join(", ") },
+  mnist: { columns: 10, rows: 8, guidance: 1, classes: "the digits 0 to 9" },
 } as const;
+
+/** How they are drawn. */
+export const DRAWN = { seed: 0, steps: 50 } as const;
 
 /** The pictures that the section shows. */
 export const PICTURES = {
@@ -89,14 +95,12 @@ function howMeasured(models: readonly ShippedModel[]): string[] {
 
 const picture = (text: string, path: string): string => `![${text}](${path})`;
 
-const CLASSES = { cifar10: CIFAR10_CLASSES.join(", "), mnist: "the digits 0 to 9" };
-
 /** A model's samples, and what they are. */
-function samplesOf(name: keyof typeof SAMPLES): string[] {
-  const { columns, rows, guidance } = SAMPLES[name];
+function samplesOf(name: (typeof PICTURED)[number]): string[] {
+  const { columns, rows, guidance, classes } = SAMPLES[name];
   return [
     picture(`Samples of ${name}`, PICTURES[name]),
-    `${name}: the first ${columns * rows} samples of seed 0, 50 DDIM steps, guidance ${guidance}. Columns: ${CLASSES[name]}.`,
+    `${name}: the first ${columns * rows} samples of seed ${DRAWN.seed}, ${DRAWN.steps} DDIM steps, guidance ${guidance}. Columns: ${classes}.`,
   ];
 }
 
@@ -107,7 +111,7 @@ export function modelsSection(models: readonly ShippedModel[]): string {
   const measures = models.flatMap(measuresOf);
   const parts = [
     "## The trained models",
-    ...(["cifar10", "mnist"] as const).filter(has).flatMap(samplesOf),
+    ...PICTURED.filter(has).flatMap(samplesOf),
     "None of the pictures was chosen. Each model is a folder with its averaged weights in half precision (safetensors), its configuration, its curve and how it was made.",
     markdown(models.map(madeOf)),
     picture("Training loss of each model over its hours, in units of its first point", PICTURES.curves),
