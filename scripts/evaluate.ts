@@ -92,7 +92,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
     checkpoint: request.checkpoint,
     step,
     sampler,
-    bits: { ...bitsSummary(bits, T), draws, clip },
+    bits: { ...(await bitsSummary(bits, T)), draws, clip },
     samples: measures,
     seconds: store.seconds(),
     peakMemoryMB: process.resourceUsage().maxRSS / 1000,

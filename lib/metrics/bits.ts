@@ -1,15 +1,19 @@
 /**
- * @file Bits per dimension of images, image by image: L_T and L_0 of each, and L_{t−1} at one random t in each of m equal
- * parts of 2…T. With m = T − 1 that is every term; with fewer the estimate is still unbiased, and costs less.
+ * @file Bits per dimension of images, image by image: L_T and L_0 of each, and L_{t−1} at one random t in each of m parts
+ * of 2…T. With m = T − 1 that is every term; with fewer the estimate is still unbiased, and costs less. Parts are narrow
+ * at small t, where terms are large and differ, and wider beyond.
  *
- * What is known is the `Moments` of a row per image, so that an evaluation can stop and go on, batch by batch.
+ * What comes of an image is a row of numbers, so that an evaluation can stop and go on, batch by batch, and so that two
+ * models' bounds can be compared image by image.
  */
 import { type Clip, dimsOf, type Model } from "../diffusion";
 import { squaredErrorPerDim } from "../elbo/bound";
+import { type Estimate, estimate } from "../elbo/statistics";
 import { type Decoder, decoderTermFrom, meanResidual, posteriorTermFrom, priorTerm } from "../elbo/terms";
 import { bitsPerDim } from "../elbo/units";
 import { compile, type Rng, rng, tf } from "../tensor";
-import { type Moments, spreadOf, standardErrors } from "./moments";
+import { standardErrors } from "./moments";
+import { type Rows, spreadOfRows } from "./rows";
 
 export interface ImageBitsOptions {
   /** m, parts of t = 2…T from each of which an image sees one t; default T − 1, all of them. */
@@ -28,12 +32,29 @@ export interface ImageBitsOptions {
 
 /** What evaluates one batch of images after another. */
 export interface ImageBits {
-  /** The statistics of these images [B, H, W, C], which stay the caller's; `number` numbers the batch's own random draws. */
-  batch(x0: tf.Tensor, number: number): Promise<Moments>;
+  /** Numbers in a row. */
+  readonly dims: number;
+  /** A row for each of these images [B, H, W, C], which stay the caller's; `number` numbers the batch's own random draws. */
+  batch(x0: tf.Tensor, number: number): Promise<Float32Array>;
 }
 
-/** A row: the whole bound, L_T, L_0 and the squared error at t = 1; then m times (T−1)/m · L_{t−1}; then m squared errors. */
-const HEAD = 4;
+/** A row: L_T, L_0 and the squared error at t = 1; then for each part its number of steps times L_{t−1}; then m squared errors. */
+const HEAD = 3;
+
+/**
+ * Where the m parts of 2…T begin, and T + 1: half of them equal in log t, half in t itself, whole steps, none empty.
+ */
+function partEdges(numSteps: number, parts: number): number[] {
+  const place = (t: number) => Math.log(t / 2) / Math.log((numSteps + 1) / 2) + (t - 2) / (numSteps - 1);
+  const edges = [2];
+  for (let i = 1; i <= parts; i++) {
+    const most = numSteps + 1 - (parts - i); // leaves a step for each part that follows
+    let edge = edges[i - 1] + 1;
+    while (edge < most && place(edge) < (2 * i) / parts) edge++;
+    edges.push(edge);
+  }
+  return edges;
+}
 
 /** Evaluates a model's bound on images (Ho et al. 2020, eq. 5 and 13). Throws on counts out of range. */
 export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBits {
@@ -48,6 +69,9 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
     if (!(Number.isInteger(value) && value >= 1 && value <= most))
       throw new Error(`imageBits: ${name} is ${value}, expected a whole number from 1 to ${most}.`);
 
+  const edges = partEdges(T, parts);
+  const dims = HEAD + 2 * parts;
+
   const terms = compile((x0: tf.Tensor, t: tf.Tensor1D, eps: tf.Tensor) => {
     const residual = meanResidual(model, x0, t, eps, { clip });
     return [posteriorTermFrom(model, residual, t), squaredErrorPerDim(model, residual, t)];
@@ -60,20 +84,18 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
   /** The random t of each image, one a part, [B, m]. */
   const drawSteps = (random: Rng, count: number): Int32Array => {
     const u = tf.tidy(() => random.uniform([count * parts]).dataSync());
-    return Int32Array.from(u, (value, i) => 2 + Math.floor((((i % parts) + value) * (T - 1)) / parts));
+    return Int32Array.from(u, (value, i) => {
+      const [from, until] = [edges[i % parts], edges[(i % parts) + 1]];
+      return from + Math.floor(value * (until - from));
+    });
   };
 
-  /** One draw of every image's numbers: adds them to `sums`, row-major [B, HEAD + 2m]. */
+  /** One draw of every image's numbers: adds them to `sums`, a row each. */
   async function addDraw(x0: tf.Tensor, random: Rng, sums: Float64Array): Promise<void> {
-    const [count, dims] = [x0.shape[0], dimsOf(x0)];
-    const width = HEAD + 2 * parts;
-    const bits = (nats: number) => bitsPerDim(nats, dims) / draws;
+    const count = x0.shape[0];
+    const bits = (nats: number) => bitsPerDim(nats, dimsOf(x0)) / draws;
     const add = (image: number, at: number, value: number) => {
-      sums[image * width + at] += value;
-    };
-    const addTerm = (image: number, at: number, value: number) => {
-      add(image, at, value);
-      add(image, 0, value);
+      sums[image * dims + at] += value;
     };
     const prior = await read(tf.tidy(() => [priorTerm(model.schedule, x0)]));
     for (let from = 0; from < count; from += rows) {
@@ -86,9 +108,9 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
         random,
       );
       places.forEach((image, i) => {
-        addTerm(image, 1, bits(prior[0][image]));
-        addTerm(image, 2, bits(decoded[i]));
-        add(image, 3, squares[i] / draws);
+        add(image, 0, bits(prior[0][image]));
+        add(image, 1, bits(decoded[i]));
+        add(image, 2, squares[i] / draws);
       });
     }
     const steps = drawSteps(random, count);
@@ -103,24 +125,26 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
         random,
       );
       places.forEach((place, i) => {
-        addTerm(images[i], HEAD + (place % parts), (bits(kl[i]) * (T - 1)) / parts);
-        add(images[i], HEAD + parts + (place % parts), squares[i] / draws);
+        const part = place % parts;
+        add(images[i], HEAD + part, bits(kl[i]) * (edges[part + 1] - edges[part]));
+        add(images[i], HEAD + parts + part, squares[i] / draws);
       });
     }
   }
 
   return {
+    dims,
     async batch(x0, number) {
-      const width = HEAD + 2 * parts;
-      const sums = new Float64Array(x0.shape[0] * width);
+      const sums = new Float64Array(x0.shape[0] * dims);
       const random = rng(seed, number);
       for (let draw = 0; draw < draws; draw++) await addDraw(x0, random, sums);
-      const bad = sums.findIndex((value) => !Number.isFinite(value));
+      const values = Float32Array.from(sums);
+      const bad = values.findIndex((value) => !Number.isFinite(value));
       if (bad >= 0)
         throw new Error(
-          `imageBits: the bound of image ${Math.floor(bad / width)} of batch ${number} is ${sums[bad]}. Does the network give finite numbers, and are the images in [−1, 1]?`,
+          `imageBits: the bound of image ${Math.floor(bad / dims)} of batch ${number} is ${values[bad]}. Does the network give finite numbers, and are the images in [−1, 1]?`,
         );
-      return spreadOf(sums, width);
+      return values;
     },
   };
 }
@@ -146,15 +170,9 @@ async function read(tensors: tf.Tensor[]): Promise<Float32Array[]> {
 
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
-/** A mean over images with its standard error over them. */
-export interface Measured {
-  mean: number;
-  standardError: number;
-}
-
 /** One part of t = 2…T. */
 export interface BitsPart {
-  /** The steps in it, ends included; where parts do not divide T − 1, an end may belong to two. */
+  /** The steps in it, ends included. */
   from: number;
   to: number;
   /** Its share of the bound in bits/dim: the sum of L_{t−1} over it. */
@@ -167,9 +185,9 @@ export interface BitsPart {
 /** A bound on images, in bits per dimension of the 8-bit data where the decoder was the discretized one. */
 export interface BitsSummary {
   images: number;
-  bitsPerDim: Measured;
-  L_T: Measured;
-  L_0: Measured;
+  bitsPerDim: Estimate;
+  L_T: Estimate;
+  L_0: Estimate;
   /** L_T + Σ L_{t−1}: bits per dimension sent before the last step (Ho et al. 2020, section 4.3). */
   rate: number;
   /** L_0 in bits per dimension. */
@@ -177,24 +195,33 @@ export interface BitsSummary {
   /** Root mean squared error of x̂_0(x_1) on the scale 0…255. */
   rmse: number;
   parts: BitsPart[];
+  /** The bound of each image, in order: of two models on the same images what differs is known better than either. */
+  perImage: number[];
 }
 
-/** What batches of images came to, merged. `numSteps` is the schedule's T. */
-export function bitsSummary(moments: Moments, numSteps: number): BitsSummary {
+/** What the rows of all images come to. `numSteps` is the schedule's T. Throws on no rows. */
+export async function bitsSummary(rows: Rows, numSteps: number): Promise<BitsSummary> {
+  const moments = await spreadOfRows(rows);
   const { count: images, mean } = moments;
   const errors = standardErrors(moments);
-  const measured = (at: number): Measured => ({ mean: mean[at], standardError: errors[at] });
-  const count = (mean.length - HEAD) / 2;
-  const edge = (part: number) => 2 + (part * (numSteps - 1)) / count;
+  const measured = (at: number): Estimate => ({ mean: mean[at], standardError: errors[at], count: images });
+  const count = (rows.dims - HEAD) / 2;
+  const edges = partEdges(numSteps, count);
   const parts = Array.from({ length: count }, (_, i) => ({
-    from: Math.floor(edge(i)),
-    to: Math.ceil(edge(i + 1)) - 1,
+    from: edges[i],
+    to: edges[i + 1] - 1,
     bits: mean[HEAD + i],
     standardError: errors[HEAD + i],
     squaredError: mean[HEAD + count + i],
   }));
-  const [total, L_T, L_0] = [measured(0), measured(1), measured(2)];
+  const perImage = Array.from({ length: images }, (_, image) => boundOf(rows.slice(image, image + 1), count));
+  const [L_T, L_0] = [measured(0), measured(1)];
   const rate = L_T.mean + parts.reduce((sum, { bits }) => sum + bits, 0);
-  const rmse = 127.5 * Math.sqrt(mean[3]);
-  return { images, bitsPerDim: total, L_T, L_0, rate, distortion: L_0.mean, rmse, parts };
+  const rmse = 127.5 * Math.sqrt(mean[2]);
+  const bitsPerDim = estimate(perImage);
+  return { images, bitsPerDim, L_T, L_0, rate, distortion: L_0.mean, rmse, parts, perImage };
 }
+
+/** L_T + L_0 + Σ L_{t−1} of one row. */
+const boundOf = (row: Float32Array, parts: number): number =>
+  row.subarray(HEAD, HEAD + parts).reduce((sum, bits) => sum + bits, row[0] + row[1]);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { estimate } from "../elbo";
 import { rng, tf } from "../tensor";
 import { assertAllClose, assertClose, numbersFrom } from "../testing";
 import {
@@ -161,25 +162,23 @@ test("the Fréchet distance of random features is SciPy's, with fewer rows than 
   }
 });
 
-test("KID: near 0 for one law, at its closed form for two, subsets as large as asked for", async () => {
+test("KID: near 0 for one law, at its closed form for two, of as many rows as asked for", async () => {
   const dims = 2;
   const [a, b] = [normals(4, 8, dims), normals(5, 8, dims).map((x) => x + 1)];
-  const got = await kid(rowsOf(a, dims), rowsOf(b, dims), { subsetSize: 4, seed: 1 });
-  assert.deepEqual([got.count, got.subsetSize], [2, 4]);
+  const got = await kid(rowsOf(a, dims), rowsOf(b, dims), { rows: 6, seed: 1 });
+  assert.deepEqual([got.count, got.reference], [6, 6]);
+  assert.notEqual((await kid(rowsOf(a, dims), rowsOf(b, dims), { rows: 6, seed: 2 })).mean, got.mean);
 
-  const spread = await kid(rowsOf(normals(9, 200, dims), dims), rowsOf(normals(10, 230, dims), dims));
-  assert.deepEqual([spread.count, spread.subsetSize], [10, 20], "by default ten subsets");
-
-  const [many, count] = [3000, 6];
+  const many = 3000;
   const sets = [6, 7].map((seed) => rowsOf(normals(seed, many, dims), dims));
-  const same = await kid(sets[0], sets[1], { subsetSize: many / count });
+  const same = await kid(sets[0], sets[1]);
   assertClose(same.mean, 0, { abs: 4 * same.standardError });
   // E(⟨x,y⟩/2 + 1)³ for independent Gaussians N(0, I) and N(s, I), s = (1, 0): by their moments.
   const shifted = rowsOf(
     normals(8, many, dims).map((x, i) => x + (i % 2 === 0 ? 1 : 0)),
     dims,
   );
-  const apart = await kid(sets[0], shifted, { subsetSize: many / count });
+  const apart = await kid(sets[0], shifted);
   assertClose(
     apart.mean,
     kernelMean([0, 0], [0, 0]) + kernelMean([1, 0], [1, 0]) - 2 * kernelMean([0, 0], [1, 0]),
@@ -193,6 +192,53 @@ test("KID: near 0 for one law, at its closed form for two, subsets as large as a
     kid(rowsOf(a.slice(0, 6), 2), rowsOf(b, 2)),
     /kid: got 3 and 8 rows, expected at least four/,
   );
+});
+
+/** MMD² over all pairs of two different rows, as its definition has it. */
+function mmd2(a: number[][], b: number[][]): number {
+  const kernel = (x: number[], y: number[]) =>
+    (x.reduce((sum, value, i) => sum + value * y[i], 0) / x.length + 1) ** 3;
+  const mean = (pairs: number[]) => pairs.reduce((sum, value) => sum + value, 0) / pairs.length;
+  const own = (rows: number[][]) =>
+    mean(rows.flatMap((x, i) => rows.filter((_, j) => j !== i).map((y) => kernel(x, y))));
+  return own(a) + own(b) - 2 * mean(a.flatMap((x) => b.map((y) => kernel(x, y))));
+}
+
+test("KID is the definition's mean over pairs, its standard error that of the sets with each row left out", async () => {
+  const dims = 3;
+  const rows = (seed: number, count: number, shift: number) => {
+    const values = normals(seed, count, dims).map((x) => x + shift);
+    return { values, list: Array.from({ length: count }, (_, i) => [...values.subarray(3 * i, 3 * i + 3)]) };
+  };
+  const [a, b] = [rows(30, 7, 0.5), rows(31, 9, 0)];
+  const got = await kid(rowsOf(a.values, dims), rowsOf(b.values, dims));
+  assertClose(got.mean, mmd2(a.list, b.list), { rel: 1e-5 });
+  const without = (list: number[][]) => list.map((_, i) => list.filter((_, j) => j !== i));
+  const spread = (values: number[]) => {
+    const { standardError } = estimate(values);
+    return (standardError * (values.length - 1)) ** 2; // (n − 1)/n Σ (…)²
+  };
+  const variance =
+    spread(without(a.list).map((list) => mmd2(list, b.list))) +
+    spread(without(b.list).map((list) => mmd2(a.list, list)));
+  assertClose(got.standardError, Math.sqrt(variance), { rel: 1e-4 });
+});
+
+test("KID's standard error is the spread of repeated draws; for one law, on the safe side", async () => {
+  const [dims, repeats] = [3, 150];
+  for (const [shift, least, most] of [
+    [0.4, 0.85, 1.25],
+    [0, 0.95, 1.9],
+  ]) {
+    const found = [];
+    for (let i = 0; i < repeats; i++) {
+      const a = normals(2 * i + 1000, 80, dims).map((x) => x + shift);
+      found.push(await kid(rowsOf(a, dims), rowsOf(normals(2 * i + 1001, 300, dims), dims)));
+    }
+    const spread = estimate(found.map(({ mean }) => mean)).standardError * Math.sqrt(repeats);
+    const told = estimate(found.map(({ standardError }) => standardError)).mean;
+    assert.ok(told > least * spread && told < most * spread, `shift ${shift}: told ${told}, is ${spread}`);
+  }
 });
 
 /** E(z/2 + 1)³ with z = ⟨x, y⟩, x ~ N(p, I), y ~ N(q, I) in the plane, by a rule that is exact to degree 5. */
@@ -277,7 +323,8 @@ test("moments, neighbours, KID, precision and recall of many rows hold a few tho
   assertAllClose(moments.mean, atOnce.mean, { rel: 1e-12, abs: 1e-12 });
   assertAllClose(covariance(moments), covariance(atOnce), { rel: 1e-10, abs: 1e-12 });
   await nearest(samples, images);
-  await kid(images, images);
+  const { mean } = await kid(images, images); // a set and itself: pairs of a row with itself count across
+  assert.ok(mean < 0, `${mean}`);
   await precisionRecall(images, samples);
   assert.ok(images.most() <= 4096, `${images.most()} rows at once`);
   await assert.rejects(

@@ -7,7 +7,6 @@ export {
   type ImageBits,
   type ImageBitsOptions,
   imageBits,
-  type Measured,
 } from "./bits";
 export {
   type Beside,

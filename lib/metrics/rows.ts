@@ -3,7 +3,7 @@
  * and distances between two of them block by block. What is kept at once is a block.
  */
 import { tf } from "../tensor";
-import { type Moments, mergeMoments, momentsOf } from "./moments";
+import { type Moments, mergeMoments, momentsOf, spreadOf } from "./moments";
 
 /** Rows of `dims` numbers. */
 export interface Rows {
@@ -25,10 +25,15 @@ export function rowsOf(values: Float32Array | Uint8Array, dims: number): Rows {
 const MOMENT_ROWS = 1000;
 
 /** The moments of all rows, some of them in memory at a time. Throws on no rows, and as `momentsOf`. */
-export async function momentsOfRows({ count, dims, slice }: Rows): Promise<Moments> {
+export const momentsOfRows = (rows: Rows): Promise<Moments> => mergedOf(rows, momentsOf);
+
+/** As `momentsOfRows`, with variances in place of the covariance. */
+export const spreadOfRows = (rows: Rows): Promise<Moments> => mergedOf(rows, spreadOf);
+
+async function mergedOf({ count, dims, slice }: Rows, of: typeof momentsOf): Promise<Moments> {
   let moments: Moments | null = null;
   for (let from = 0; from < count; from += MOMENT_ROWS) {
-    moments = mergeMoments(moments, momentsOf(slice(from, Math.min(count, from + MOMENT_ROWS)), dims));
+    moments = mergeMoments(moments, of(slice(from, Math.min(count, from + MOMENT_ROWS)), dims));
     await tf.nextFrame();
   }
   if (moments) return moments;
@@ -43,7 +48,7 @@ export function checkRows(caller: string, a: Rows, b: Rows): void {
     throw new Error(`${caller}: got ${a.count} and ${b.count} rows, expected at least one of each.`);
 }
 
-/** ⟨x, y⟩ of a block: rows of `a` from `row`, of `b` from `column`; values row-major [height, width]. */
+/** What pairs of rows come to: rows of `a` from `row`, of `b` from `column`; values row-major [height, width]. */
 export interface Block {
   row: number;
   column: number;
@@ -52,22 +57,34 @@ export interface Block {
   values: Float32Array;
 }
 
+/** A number for each pair of a row of x [height, D] and a row of y [width, D]. */
+type OfPairs = (x: tf.Tensor2D, y: tf.Tensor2D) => tf.Tensor;
+
 const BLOCK = { height: 1024, width: 4096 };
 
-/** Squared distances block by block, row of blocks after row of blocks, giving way to the event loop after each. */
-export async function eachDistanceBlock(a: Rows, b: Rows, visit: (block: Block) => void): Promise<void> {
-  const centre = middle(b);
+/** All pairs block by block, row of blocks after row of blocks, giving way to the event loop after each. */
+export async function eachBlock(a: Rows, b: Rows, of: OfPairs, visit: (block: Block) => void): Promise<void> {
+  const tensor = (rows: Float32Array) => tf.tensor2d(rows, [rows.length / a.dims, a.dims]);
   for (let row = 0; row < a.count; row += BLOCK.height) {
     const height = Math.min(BLOCK.height, a.count - row);
-    const rows = centred(a.slice(row, row + height), centre);
+    const x = a.slice(row, row + height);
     for (let column = 0; column < b.count; column += BLOCK.width) {
       const width = Math.min(BLOCK.width, b.count - column);
-      const columns = centred(b.slice(column, column + width), centre);
-      const values = squaredDistances(rows, columns, a.dims);
-      visit({ row, column, height, width, values });
+      const y = b.slice(column, column + width);
+      visit({ row, column, height, width, values: numbersOf(() => of(tensor(x), tensor(y))) });
       await tf.nextFrame();
     }
   }
+}
+
+/** Squared distances block by block. */
+export function eachDistanceBlock(a: Rows, b: Rows, visit: (block: Block) => void): Promise<void> {
+  const centre = middle(b);
+  const moved = (rows: Rows): Rows => ({
+    ...rows,
+    slice: (from, to) => centred(rows.slice(from, to), centre),
+  });
+  return eachBlock(moved(a), moved(b), squaredDistances, visit);
 }
 
 /** A point amid the rows: distances taken from there lose less to float32. */
@@ -93,14 +110,11 @@ export function numbersOf(make: () => tf.Tensor): Float32Array {
 }
 
 /** ‖x‖² + ‖y‖² − 2⟨x, y⟩, at least 0. */
-function squaredDistances(a: Float32Array, b: Float32Array, dims: number): Float32Array {
-  return numbersOf(() => {
-    const [x, y] = [a, b].map((values) => tf.tensor2d(values, [values.length / dims, dims]));
-    const products = tf.matMul(x, y, false, true).mul(-2);
-    const squares = products.add(x.square().sum(1, true)).add(y.square().sum(1));
-    return squares.maximum(0);
-  });
-}
+const squaredDistances: OfPairs = (x, y) => {
+  const products = tf.matMul(x, y, false, true).mul(-2);
+  const squares = products.add(x.square().sum(1, true)).add(y.square().sum(1));
+  return squares.maximum(0);
+};
 
 /** ‖x − y‖² of one row each, in float64. */
 export function squaredDistance(a: Rows, i: number, b: Rows, j: number): number {

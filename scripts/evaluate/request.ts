@@ -31,7 +31,7 @@ export const USAGE = `npm run evaluate -- --checkpoint FILE [options]
 
 Bits per dimension, on the first test images:
   --bits-images N     so many of them (256)
-  --parts N           a random t in each of so many equal parts of 2…T; T - 1 is every t (50)
+  --parts N           a random t in each of so many parts of 2…T; T - 1 is every t (50)
   --draws N           of the noise, for each image (1)
   --unclipped         of the net as it is; without it, x̂0 is clipped to [-1, 1], as it is in sampling
   --rows N            images given to the net at once (128)

@@ -1,7 +1,7 @@
 /** @file The parts of an evaluation that take long: each batch goes into the store, and what is there is not done again. */
 import { fromPixels, type ImageSet, imageBatches, toPixels } from "../../lib/data";
 import { type Model, type Plan, sample } from "../../lib/diffusion";
-import { imageBits, type Moments, mergeMoments, type Rows } from "../../lib/metrics";
+import { imageBits, type Rows } from "../../lib/metrics";
 import { rng, tf } from "../../lib/tensor";
 import type { TrainedModel } from "../../lib/training";
 import type { Extractor } from "./extractor";
@@ -51,29 +51,28 @@ export interface BitsOptions {
 
 const BITS_BATCH = 16;
 
-/** The bound's statistics on the set's first images. */
+/** The bound's numbers for the set's first images, a row each. */
 export async function measureBits(
   store: Store,
   model: Model,
   set: ImageSet,
   options: BitsOptions,
   watch: Watch,
-): Promise<Moments> {
+): Promise<Rows> {
   const { images, clip, ...others } = options;
   const bits = imageBits(model, { ...others, clip: clip ? [-1, 1] : false });
   const batches = imageBatches(set);
-  const known = () => store.sums("bits");
-  const done = () => known().batches * BITS_BATCH;
+  const stored = store.array("bits", "float32", bits.dims);
+  const done = () => stored.rows;
   await inBatches("bits", images, store, watch, done, async (from) => {
-    const { batches: number, moments } = known();
     const x0 = batches.at(range(from, Math.min(images, from + BITS_BATCH)));
     try {
-      store.setSums("bits", number + 1, mergeMoments(moments, await bits.batch(x0, number)));
+      stored.append(await bits.batch(x0, from / BITS_BATCH));
     } finally {
       x0.dispose();
     }
   });
-  return known().moments as Moments;
+  return stored.asRows();
 }
 
 /** The features of the first `count` images, given as rows of pixels 0…255; both sets stay on the disk. */

@@ -1,17 +1,15 @@
 /**
- * @file What an evaluation has so far, in a folder: `state.json` with the partial sums and how much of each array holds,
- * and the arrays, rows after rows. A row counts once `state.json` says so, and that is replaced as a whole: a run that is
- * killed loses the batch in hand.
+ * @file What an evaluation has so far, in a folder: arrays, rows after rows, and `state.json` with how much of each holds.
+ * A row counts once `state.json` says so, and that is replaced as a whole: a run that is killed loses the batch in hand.
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import type { Moments, Rows } from "../../lib/metrics";
+import type { Rows } from "../../lib/metrics";
 import { writeWhole } from "../../lib/training";
 
 interface State {
   /** What is being evaluated, and how: a folder is gone on with only by the same. */
   request: Record<string, unknown>;
-  sums: Record<string, { batches: number; count: number; mean: number[]; scatter: number[] }>;
   /** Rows in each array. */
   rows: Record<string, number>;
   seconds: Record<string, number>;
@@ -30,9 +28,6 @@ export interface StoredRows<K extends Kind = Kind> {
 }
 
 export interface Store {
-  /** The merged moments of so many batches. */
-  sums(name: string): { batches: number; moments: Moments | null };
-  setSums(name: string, batches: number, moments: Moments): void;
   array<K extends Kind>(name: string, kind: K, dims: number): StoredRows<K>;
   /** Adds to the time that a stage has taken; the stages' times. */
   addSeconds(stage: string, seconds: number): void;
@@ -45,7 +40,7 @@ export interface Store {
  */
 export function openStore(out: string, request: Record<string, unknown>): Store {
   const path = join(out, "state.json");
-  const state = existsSync(path) ? readState(path) : { request, sums: {}, rows: {}, seconds: {} };
+  const state = existsSync(path) ? readState(path) : { request, rows: {}, seconds: {} };
   const differs = Object.keys({ ...state.request, ...request }).find(
     (name) => JSON.stringify(state.request[name]) !== JSON.stringify(request[name]),
   );
@@ -57,19 +52,6 @@ export function openStore(out: string, request: Record<string, unknown>): Store 
   const save = () => writeWhole(path, JSON.stringify(state));
   save();
   return {
-    sums(name) {
-      const known = state.sums[name];
-      if (!known) return { batches: 0, moments: null };
-      const { batches, count, mean, scatter } = known;
-      return {
-        batches,
-        moments: { count, mean: Float64Array.from(mean), scatter: Float64Array.from(scatter) },
-      };
-    },
-    setSums(name, batches, { count, mean, scatter }) {
-      state.sums[name] = { batches, count, mean: [...mean], scatter: [...scatter] };
-      save();
-    },
     array: (name, kind, dims) => storedRows(join(out, `${name}.bin`), name, kind, dims, state, save),
     addSeconds(stage, seconds) {
       state.seconds[stage] = (state.seconds[stage] ?? 0) + seconds;
@@ -82,7 +64,7 @@ export function openStore(out: string, request: Record<string, unknown>): Store 
 function readState(path: string): State {
   try {
     const state = JSON.parse(readFileSync(path, "utf8")) as State;
-    if (state.request && state.sums && state.rows && state.seconds) return state;
+    if (state.request && state.rows && state.seconds) return state;
   } catch {}
   throw new Error(`${path} is not the state of an evaluation. Remove its folder, or choose another --out.`);
 }
