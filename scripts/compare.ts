@@ -33,11 +33,13 @@ import { openStore, type Store } from "./compare/store";
 import { collectSweep, Interrupted, parseSweep, runSweep, SWEEP_USAGE } from "./compare/sweep";
 import {
   PUBLISHED,
+  PUBLISHED_TITLE,
   publishedColumns,
   SWEEP_READING,
   summarizeSweep,
   sweepColumns,
   sweepFigure,
+  sweepPage,
   sweepTitle,
 } from "./compare/sweep-report";
 import { markdown } from "./markdown";
@@ -195,13 +197,7 @@ async function compareImages(args: readonly string[]): Promise<void> {
   const json = JSON.stringify({ rows, published: PUBLISHED });
   const write = (name: string, content: string | Uint8Array) => writeWhole(join(request.out, name), content);
   mkdirSync(request.out, { recursive: true });
-  const published = "Published, of other nets, another extractor and another budget:";
-  write(
-    "table.md",
-    [sweepTitle(rows), markdown(columns), SWEEP_READING, published, markdown(publishedColumns()), ""].join(
-      "\n\n",
-    ),
-  );
+  write("table.md", `${sweepPage(rows)}\n`);
   write("figure.json", JSON.stringify(figure));
   write("figure.png", await render(figure));
   write("rows.json", json);
@@ -209,7 +205,7 @@ async function compareImages(args: readonly string[]): Promise<void> {
   if (request.json) return console.log(json);
   for (const bundle of [
     table(columns, { title: sweepTitle(rows) }),
-    table(publishedColumns(), { title: published }),
+    table(publishedColumns(), { title: PUBLISHED_TITLE }),
   ])
     console.log(`${bundle["text/plain"]}\n`);
   console.log(SWEEP_READING);

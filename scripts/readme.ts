@@ -24,8 +24,10 @@ import {
 } from "../lib";
 import { type Figure, lines, packImages, render, scatter } from "../lib/notebook";
 import { encodePng } from "../lib/notebook/render/png.cjs";
+import { summarizeSweep, sweepFigure } from "./compare/sweep-report";
 import { runMain } from "./progress";
 import {
+  comparedTwins,
   DRAWN,
   MODELS,
   modelsSection,
@@ -116,6 +118,9 @@ async function writeModels(): Promise<void> {
     join(PROJECT, PICTURES.curves),
     await render(curvesFigure(models), { width: 900, height: 420 }),
   );
+  const twins = comparedTwins(models);
+  if (twins.length > 0)
+    writeFileSync(join(PROJECT, PICTURES.comparison), await render(sweepFigure(summarizeSweep(twins))));
   const readme = join(PROJECT, "README.md");
   writeFileSync(readme, withSection(readFileSync(readme, "utf8"), modelsSection(models)));
   console.log(`${readme}: ${models.map(({ name }) => name).join(", ")}`);

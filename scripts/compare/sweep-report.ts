@@ -1,5 +1,5 @@
 /** @file What a sweep came to, for people: one table, one figure, and published figures beside them. Pure. */
-import { estimate } from "../../lib/elbo";
+import { type Estimate, estimate } from "../../lib/elbo";
 import {
   DDPM_TABLE_2,
   DISTILLATION_TABLE_1,
@@ -8,6 +8,7 @@ import {
   type PublishedRow,
 } from "../../lib/metrics";
 import { bars, type Figure, lines, panels } from "../../lib/notebook";
+import { markdown } from "../markdown";
 import type { SweepRow } from "./sweep";
 
 /** One configuration, over its seeds. */
@@ -45,12 +46,32 @@ function overSeeds(
   return { mean, standardError: own?.(rows[0].evaluation) ?? Number.NaN };
 }
 
+/**
+ * How much higher a bound is than another one, on the same images with the same t and noise: over seeds where there are
+ * several, else over images.
+ */
+function above(rows: readonly SweepRow[], others: readonly SweepRow[]): Estimate {
+  const differences = rows.flatMap(({ config, evaluation: { bits } }) => {
+    const other = others.find((row) => row.config.seed === config.seed)?.evaluation.bits;
+    return other ? [estimate(bits.perImage.map((value, i) => value - other.perImage[i]))] : [];
+  });
+  if (differences.length === 1) return differences[0];
+  return estimate(differences.map(({ mean }) => mean));
+}
+
+/** The summary whose mean bound is lowest. */
+function lowest(summaries: readonly SweepSummary[]): SweepSummary {
+  const bound = ({ rows }: SweepSummary) => overSeeds(rows, ({ bits }) => bits.bitsPerDim.mean).mean;
+  return summaries.reduce((best, summary) => (bound(summary) < bound(best) ? summary : best));
+}
+
 function plusMinus({ mean, standardError }: { mean: number; standardError: number }, digits: number): string {
   return `${mean.toFixed(digits)}${Number.isFinite(standardError) ? ` ± ${standardError.toFixed(digits)}` : ""}`;
 }
 
 /** The table's columns as people read them. */
 export function sweepColumns(summaries: readonly SweepSummary[]): Record<string, string>[] {
+  const best = lowest(summaries);
   return summaries.map(({ predicts, weighting, rows }) => {
     const of = (value: (evaluation: Evaluation) => number) => overSeeds(rows, value);
     return {
@@ -65,6 +86,7 @@ export function sweepColumns(summaries: readonly SweepSummary[]): Record<string,
         ),
         3,
       ),
+      "above the lowest": rows === best.rows ? "" : plusMinus(above(rows, best.rows), 3),
       rate: of(({ bits }) => bits.rate).mean.toFixed(3),
       L_0: of(({ bits }) => bits.L_0.mean).mean.toFixed(3),
       RMSE: of(({ bits }) => bits.rmse).mean.toFixed(2),
@@ -114,6 +136,18 @@ export const SWEEP_READING = [
   "They tell which choices train at all, where over t each pays its bits, and how far each has come after this budget.",
   "They do not rank the choices for a training to the end, since early differences are differences of speed; one seed has no spread; and no FID here can be set against a published one, which is of Inception-v3 and 50,000 samples of nets many times as large.",
 ].join(" ");
+
+/** The title of the published tables. */
+export const PUBLISHED_TITLE = "Published, of other nets, another extractor and another budget:";
+
+/** The whole comparison as a page: the table, what it says, `picture` if there is one, and the published table. */
+export function sweepPage(rows: readonly SweepRow[], picture: readonly string[] = []): string {
+  const columns = sweepColumns(summarizeSweep(rows));
+  return [
+    ...[sweepTitle(rows), markdown(columns), SWEEP_READING, ...picture],
+    ...[PUBLISHED_TITLE, markdown(publishedColumns())],
+  ].join("\n\n");
+}
 
 /** One figure: the bound, the samples' distance, where the bits are spent, and what others published. */
 export function sweepFigure(summaries: readonly SweepSummary[]): Figure {

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { estimate } from "../../lib/elbo";
 import { DDPM_TABLE_2, DISTILLATION_TABLE_1 } from "../../lib/metrics";
 import { smallRun, writeCifar10, writeClassifier } from "../../lib/testing/images";
 import type { RunConfig } from "../../lib/training";
@@ -86,19 +87,25 @@ test("one command trains, evaluates and compares; done once, it is not done agai
   );
 });
 
-/** A row with a bound of its own, made from one that was measured. */
-const withBound = (row: SweepRow, mean: number): SweepRow => {
+/** A row with a bound and a seed of its own, made from one that was measured. */
+const withBound = (row: SweepRow, perImage: number[], seed: number): SweepRow => {
   const { bits } = row.evaluation;
-  const bitsPerDim = { ...bits.bitsPerDim, mean };
-  return { ...row, evaluation: { ...row.evaluation, bits: { ...bits, bitsPerDim } } };
+  const changed = { ...bits, bitsPerDim: estimate(perImage), perImage };
+  return { ...row, config: { ...row.config, seed }, evaluation: { ...row.evaluation, bits: changed } };
 };
 
 test("seeds of a configuration become one line with the standard error over them, and the figure has all panels", () => {
   const { rows } = JSON.parse(readFileSync(at("runs/comparison/rows.json"), "utf8")) as { rows: SweepRow[] };
-  const summaries = summarizeSweep([withBound(rows[0], 4), rows[1], withBound(rows[0], 5)]);
+  const summaries = summarizeSweep([
+    ...[withBound(rows[0], [3, 5], 0), withBound(rows[1], [2, 3], 0), withBound(rows[0], [4, 6], 1)],
+  ]);
   assert.equal(summaries.length, 2);
-  const [line] = sweepColumns(summaries);
+  const [line, best] = sweepColumns(summaries);
   assert.deepEqual([line.predicts, line.seeds, line["bits/dim"]], ["eps", "2", "4.500 ± 0.500"]);
+  assert.deepEqual([best["bits/dim"], best["above the lowest"]], ["2.500 ± 0.500", ""]);
+  assert.equal(line["above the lowest"], "1.500 ± 0.500", "of seed 0, image by image: seed 1 has no other");
+  const bothSeeds = summarizeSweep([...summaries.flatMap((s) => s.rows), withBound(rows[1], [2, 3], 1)]);
+  assert.equal(sweepColumns(bothSeeds)[0]["above the lowest"], "2.000 ± 0.500", "over two seeds");
   const figure = sweepFigure(summaries);
   const names = figure.layout.annotations?.map(({ text }) => text) ?? [];
   assert.equal(names.length, 4);

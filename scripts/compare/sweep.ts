@@ -192,8 +192,10 @@ export interface SweepRow {
 }
 
 /** The rows of all runs. Throws on one that is not evaluated, or evaluated after other steps or in another way than the first. */
-export function collectSweep(runs: readonly SweepRun[]): SweepRow[] {
-  const rows = runs.map(rowOf);
+export const collectSweep = (runs: readonly SweepRun[]): SweepRow[] => comparable(runs.map(rowOf));
+
+/** The rows, if they can be compared. Throws on one that was evaluated after other steps or in another way than the first. */
+export function comparable(rows: SweepRow[]): SweepRow[] {
   for (const row of rows) {
     const [own, first] = [wayOf(row), wayOf(rows[0])];
     if (own !== first)
@@ -216,6 +218,8 @@ function rowOf(run: SweepRun): SweepRow {
     throw new Error(
       `${path} is of ${evaluation.step} steps, expected ${run.config.steps}. Evaluate the run again, or give --steps ${evaluation.step}.`,
     );
+  if (!evaluation.bits?.perImage)
+    throw new Error(`${path} does not say the bound image by image. Evaluate the run again.`);
   const seconds = readMetrics(run.folder).reduce((sum, metric) => sum + metric.seconds, 0);
   return { name: run.name, config: run.config, hours: seconds > 0 ? seconds / 3600 : Number.NaN, evaluation };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { ownAssets } from "../../lib/testing/assets";
@@ -20,7 +20,7 @@ const EVALUATION = {
   ...{ checkpoint: "m", step: 1, sampler: "ddim, 50 steps", seconds: {}, peakMemoryMB: 1 },
   bits: {
     ...{ images: 256, bitsPerDim: { mean: 4.25, standardError: 0.03 }, L_T: measured, L_0: measured },
-    ...{ rate: 2.1, distortion: 2.15, rmse: 1, parts: [], draws: 1, clip: true },
+    ...{ rate: 2.1, distortion: 2.15, rmse: 1, parts: [], perImage: [4, 4.5], draws: 1, clip: true },
   },
   samples: {
     ...{ n: 10_000, extractor: "a classifier", reference: "cifar10 train 50000", floorN: 9000 },
@@ -40,15 +40,28 @@ test("without a model the section is empty, and what stands around it stays", ()
 test("the section says what each model is, how it was measured, and the commands that made it", () => {
   writeShipped(join(folder, "cifar10"), smallRun());
   writeFileSync(join(folder, "cifar10", "evaluation.json"), JSON.stringify(EVALUATION));
-  cpSync(join(folder, "cifar10"), join(folder, "cifar10-x0"), { recursive: true });
   writeShipped(join(folder, "cifar10-mean"), smallRun({ parameterization: "mean", weighting: "vlb" }));
+  assert.ok(!modelsSection(shippedModels()).includes("compared on images"), "only one of them was measured");
+  writeShipped(join(folder, "cifar10-x0"), smallRun({ parameterization: "x0" }));
+  const bits = { ...EVALUATION.bits, bitsPerDim: { mean: 5.25, standardError: 0.04 }, perImage: [5, 5.5] };
+  const evaluateX0 = (changes: Partial<typeof EVALUATION>) =>
+    writeFileSync(
+      join(folder, "cifar10-x0", "evaluation.json"),
+      JSON.stringify({ ...EVALUATION, bits, ...changes }),
+    );
+  evaluateX0({ step: 2 });
+  assert.throws(() => modelsSection(shippedModels()), /cifar10-x0 was evaluated as .*expected the same/);
+  evaluateX0({});
   const models = shippedModels();
   const section = modelsSection(models);
   for (const line of [
     "| [cifar10-mean](assets/cifar10-mean) | mean | vlb | 1,000 | 0.0 | 1 | 64 | 0.1 | a test (cpu) |",
     "| cifar10 | 4.250 ± 0.030 | 2.100 + 2.150 | 12.35 | 1.50 | 0.5000 ± 0.0100 | 0.400, 0.300 | 0.700, 0.600 |",
-    "- cifar10, cifar10-x0: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; bits/dim on 256 test images, x̂_0 clipped.",
+    "- cifar10: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; bits/dim on 256 test images, x̂_0 clipped.",
     "npm run export -- --run runs/cifar10-mean --out assets/cifar10-mean",
+    "| x0 | simple | 1 | 5.250 ± 0.040 | 1.000 ± 0.000 | 2.100 | 0.500 | 1.00 | 12.35 | 1.50 |",
+    "npm run -s compare -- --configs cifar10,cifar10-x0 --data DIR --steps 1",
+    "| Ho et al. 2020, Table 2 | eps |",
   ])
     assert.ok(section.includes(line), `${line}\nis not in\n${section}`);
   assert.ok(section.includes("cifar10-samples.png") && !section.includes("mnist-samples.png"));

@@ -5,10 +5,15 @@
 import { CIFAR10_CLASSES } from "../../lib/data";
 import { fidName } from "../../lib/metrics";
 import { isShipped, type ShippedModel, shipped } from "../../lib/training";
+import { comparable, type SweepRow } from "../compare/sweep";
+import { sweepPage } from "../compare/sweep-report";
 import { markdown } from "../markdown";
 
+/** Models that were trained and measured alike, to be compared. */
+const TWINS = ["cifar10", "cifar10-eps", "cifar10-mean", "cifar10-x0"] as const;
+
 /** Models that may be shipped, in the order of the table. */
-export const MODELS = ["cifar10", "cifar10-mean", "cifar10-x0", "cifar10-eps", "mnist"] as const;
+export const MODELS = [...TWINS, "mnist"] as const;
 
 /** Models whose samples are shown. */
 export const PICTURED = ["cifar10", "mnist"] as const;
@@ -27,6 +32,7 @@ export const PICTURES = {
   cifar10: "assets/readme/cifar10-samples.png",
   mnist: "assets/readme/mnist-samples.png",
   curves: "assets/readme/training-curves.png",
+  comparison: "assets/readme/comparison.png",
 } as const;
 
 const BEGIN = "<!-- models: written by npm run readme -- models -->";
@@ -81,16 +87,36 @@ function measuresOf({ name, evaluation }: ShippedModel): Record<string, string>[
   ];
 }
 
-/** How each model was measured, models measured alike in one line. */
-function howMeasured(models: readonly ShippedModel[]): string[] {
-  const ways = new Map<string, string[]>();
-  for (const { name, evaluation } of models) {
-    if (!evaluation) continue;
-    const { bits, samples, sampler } = evaluation;
-    const way = `${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}`;
-    ways.set(way, [...(ways.get(way) ?? []), name]);
-  }
-  return [...ways].map(([way, names]) => `- ${names.join(", ")}: ${way}.`);
+/** How a model was measured. */
+function howMeasured({ name, evaluation }: ShippedModel): string[] {
+  if (!evaluation) return [];
+  const { bits, samples, sampler } = evaluation;
+  return [
+    `- ${name}: ${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}.`,
+  ];
+}
+
+/** The twins among the models, as rows of a comparison; none where there is nothing to compare. Throws where they were measured in different ways. */
+export function comparedTwins(models: readonly ShippedModel[]): SweepRow[] {
+  const rows = TWINS.flatMap((twin) => models.filter(({ name }) => name === twin)).flatMap(
+    ({ name, config, about: { hours }, evaluation }) =>
+      evaluation ? [{ name, config, hours, evaluation }] : [],
+  );
+  return rows.length > 1 ? comparable(rows) : [];
+}
+
+/** What the twins' comparison says, and the command that repeats it. */
+function comparisonOf(models: readonly ShippedModel[]): string[] {
+  const rows = comparedTwins(models);
+  if (rows.length === 0) return [];
+  const configs = rows.map(({ name }) => name).join(",");
+  return [
+    "## The parameterizations compared on images",
+    sweepPage(rows, [
+      picture("Bound, samples and terms of each, and published figures", PICTURES.comparison),
+    ]),
+    `\`\`\`sh\nnpm run -s compare -- --configs ${configs} --data DIR --steps ${rows[0].evaluation.step}   # trains and measures them all\n\`\`\``,
+  ];
 }
 
 const picture = (text: string, path: string): string => `![${text}](${path})`;
@@ -108,15 +134,17 @@ function samplesOf(name: (typeof PICTURED)[number]): string[] {
 export function modelsSection(models: readonly ShippedModel[]): string {
   if (models.length === 0) return "";
   const has = (name: string) => models.some((model) => model.name === name);
-  const measures = models.flatMap(measuresOf);
+  const shown = models.filter(({ name }) => PICTURED.some((one) => one === name));
+  const measures = shown.flatMap(measuresOf);
   const parts = [
     "## The trained models",
     ...PICTURED.filter(has).flatMap(samplesOf),
     "None of the pictures was chosen. Each model is a folder with its averaged weights in half precision (safetensors), its configuration, its curve and how it was made.",
     markdown(models.map(madeOf)),
     picture("Training loss of each model over its hours, in units of its first point", PICTURES.curves),
-    ...(measures.length > 0 ? [markdown(measures), howMeasured(models).join("\n")] : []),
+    ...(measures.length > 0 ? [markdown(measures), shown.flatMap(howMeasured).join("\n")] : []),
     commands(models),
+    ...comparisonOf(models),
   ];
   return parts.join("\n\n");
 }
