@@ -28,7 +28,7 @@ import {
   saveCheckpoint,
   saveClassifier,
 } from "../lib/training";
-import { takeFolder } from "./lock.mjs";
+import { withFolder } from "./lock.mjs";
 import { type Options, readOptions } from "./options";
 import { interruption, runMain, showBar } from "./progress";
 
@@ -116,8 +116,7 @@ runMain("classifier", async () => {
   if (options.flag("help")) return console.log(USAGE);
   const data = named ?? "cifar10";
   const out = folderOf(options, data);
-  const release = await takeFolder(out);
-  try {
+  await withFolder(out, async () => {
     const prepared = await prepare(options, data, out);
     const { net, training, test, config } = prepared;
     await train(prepared, options.wholeNumber("checkpoint-every", 120));
@@ -128,7 +127,5 @@ runMain("classifier", async () => {
     const path = options.text("export");
     if (path)
       console.log(`${path}: ${await saveClassifier(path, net, { config, step: training.done, test })}`);
-  } finally {
-    release();
-  }
+  });
 });

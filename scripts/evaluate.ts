@@ -17,7 +17,7 @@ import { reportLines, sampleMeasures } from "./evaluate/report";
 import { parseRequest, type Request, USAGE } from "./evaluate/request";
 import { measureBits, measureFeatures, measureSamples, Stopped, type Watch } from "./evaluate/stages";
 import { openStore } from "./evaluate/store";
-import { takeFolder } from "./lock.mjs";
+import { withFolder } from "./lock.mjs";
 import { interruption, runMain, showBar } from "./progress";
 import { planOf, refuseClasses } from "./sample/request";
 import { loadImages } from "./train/images";
@@ -99,20 +99,21 @@ async function evaluate(request: Request): Promise<Evaluation> {
   };
 }
 
+async function writeReport(request: Request): Promise<void> {
+  const report = await evaluate(request);
+  for (const path of [join(request.out, "report.json"), ...(request.report ? [request.report] : [])])
+    writeWhole(path, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(request.json ? JSON.stringify(report) : `\n${reportLines(report).join("\n")}`);
+}
+
 runMain("evaluate", async () => {
   const request = parseRequest(process.argv.slice(2));
   if (request === "help") return console.log(USAGE);
-  const release = await takeFolder(request.out);
   try {
-    const report = await evaluate(request);
-    for (const path of [join(request.out, "report.json"), ...(request.report ? [request.report] : [])])
-      writeWhole(path, `${JSON.stringify(report, null, 2)}\n`);
-    console.log(request.json ? JSON.stringify(report) : `\n${reportLines(report).join("\n")}`);
+    await withFolder(request.out, () => writeReport(request));
   } catch (error) {
     if (!(error instanceof Stopped)) throw error;
     console.error(`stopped in ${error.message}; the same command goes on from there`);
     process.exitCode = 130;
-  } finally {
-    release();
   }
 });

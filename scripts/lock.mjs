@@ -111,16 +111,21 @@ export async function takeLock(path, onWait) {
 }
 
 /**
- * Takes a folder for this process alone. The returned function gives it back, and removes it where nothing was put into
- * it. Rejects, naming the folder, where another process is at work in it.
+ * Works in a folder that is this process's alone until the work ends, and removes it where nothing was put into it.
+ * Rejects, naming the folder, where another process is at work in it.
+ * @template Result
  * @param {string} folder made if need be
+ * @param {() => Promise<Result>} work
+ * @returns {Promise<Result>}
  */
-export async function takeFolder(folder) {
+export async function withFolder(folder, work) {
   const release = await takeLock(join(folder, "lock"), () => {
     throw new Error(`another process is at work in ${folder}. Wait for its end, or choose another --out.`);
   });
-  return () => {
+  try {
+    return await work();
+  } finally {
     release();
     if (readdirSync(folder).length === 0) rmdirSync(folder);
-  };
+  }
 }

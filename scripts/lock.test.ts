@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { takeFolder, takeLock } from "./lock.mjs";
+import { takeLock, withFolder } from "./lock.mjs";
 import { makeFolder } from "./setup/testing";
 
 test("the second of two waits for the first", async () => {
@@ -38,12 +38,14 @@ test("the lock of a process that is gone, or silent on another machine, is taken
 
 test("a folder in which another is at work is refused, and free again after it", async () => {
   const folder = join(makeFolder(), "runs", "new");
-  const release = await takeFolder(folder);
-  await assert.rejects(takeFolder(folder), /another process is at work in .*runs.new\. Wait/);
-  release();
+  const failing = withFolder(folder, async () => {
+    const second = withFolder(folder, async () => assert.fail("both work in it"));
+    await assert.rejects(second, /another process is at work in .*runs.new\. Wait/);
+    throw new Error("its own");
+  });
+  await assert.rejects(failing, /its own/);
   assert.equal(existsSync(folder), false, "nothing was put into it");
-  const again = await takeFolder(folder);
-  writeFileSync(join(folder, "config.json"), "{}");
-  again();
+  const put = async () => writeFileSync(join(folder, "config.json"), "{}");
+  await withFolder(folder, put);
   assert.deepEqual(readdirSync(folder), ["config.json"]);
 });

@@ -20,7 +20,7 @@ import {
   type Trainer,
   trainer,
 } from "../lib/training";
-import { takeFolder } from "./lock.mjs";
+import { withFolder } from "./lock.mjs";
 import { interruption, runMain, showBar, showLine } from "./progress";
 import { addMetric, checkpointPath, openFolder } from "./train/folder";
 import { loadImages } from "./train/images";
@@ -96,14 +96,11 @@ async function main(): Promise<void> {
   const request = parseRequest(process.argv.slice(2));
   if (request === "help") return console.log(USAGE);
   const { out, from, config } = request;
-  const release = await takeFolder(out);
-  try {
+  await withFolder(out, async () => {
     const training = await prepare(request);
     openFolder(out, config, from?.step ?? 0);
     await trainUntil(training, request);
-  } finally {
-    release();
-  }
+  });
 }
 
 runMain("train", main);
