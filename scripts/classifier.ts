@@ -7,8 +7,7 @@
  */
 import "./engine";
 
-import { appendFileSync, existsSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
 import { cifar10, type ImageSet, mnist } from "../lib/data";
 import { type Classifier, classifier, classifierParameterCount } from "../lib/nets";
 import { engine } from "../lib/tensor";
@@ -30,7 +29,8 @@ import {
 } from "../lib/training";
 import { withFolder } from "./lock.mjs";
 import { type Options, readOptions } from "./options";
-import { interruption, runMain, showBar } from "./progress";
+import { interruption, runMain, showBar, statusOf } from "./progress";
+import { addLine, checkpointPath, keepLines, metricsPath } from "./train/folder";
 
 const VALUES = ["data", "epochs", "out", "export", "checkpoint-every"] as const;
 const FLAGS = ["resume", "help"] as const;
@@ -58,8 +58,6 @@ interface Run {
   out: string;
 }
 
-const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
-
 const folderOf = (options: Given, data: ImageData): string =>
   options.text("out") ?? `runs/${data === "cifar10" ? "" : `${data}-`}classifier`;
 
@@ -84,8 +82,13 @@ async function prepare(options: Given, data: ImageData, out: string): Promise<Ru
   return { config, net, training, test, out };
 }
 
-async function train({ config, net, training, test, out }: Run, saveSeconds: number): Promise<void> {
-  const note = (line: object) => appendFileSync(join(out, "metrics.jsonl"), `${JSON.stringify(line)}\n`);
+/** Trains to the end, or until it is interrupted, which it returns. */
+async function train(
+  { config, net, training, test, out }: Run,
+  saveSeconds: number,
+): Promise<NodeJS.Signals | undefined> {
+  const note = (line: { step: number; [name: string]: number }) => addLine(metricsPath(out), line);
+  keepLines(metricsPath(out), training.done);
   const save = () => saveCheckpoint(checkpointPath(out), checkpointOf(training, config));
   const signal = interruption("finishing this step and saving");
   const stepsPerEpoch = training.steps / config.epochs;
@@ -101,12 +104,13 @@ async function train({ config, net, training, test, out }: Run, saveSeconds: num
     }
     showBar(step, training.steps, `loss ${shown.toFixed(3)}`, secondsLeft);
     if (step % stepsPerEpoch === 0)
-      note({ epoch: step / stepsPerEpoch, accuracy: await accuracy(net, test) });
+      note({ step, epoch: step / stepsPerEpoch, accuracy: await accuracy(net, test) });
     if (performance.now() - saved < 1000 * saveSeconds) continue;
     save();
     saved = performance.now();
   }
   save();
+  return training.done < training.steps ? signal.reason : undefined;
 }
 
 runMain("classifier", async () => {
@@ -119,7 +123,12 @@ runMain("classifier", async () => {
   await withFolder(out, async () => {
     const prepared = await prepare(options, data, out);
     const { net, training, test, config } = prepared;
-    await train(prepared, options.wholeNumber("checkpoint-every", 120));
+    const stopped = await train(prepared, options.wholeNumber("checkpoint-every", 120));
+    if (stopped) {
+      console.log(`stopped after ${training.done} of ${training.steps} steps; --resume goes on`);
+      process.exitCode = statusOf(stopped);
+      return;
+    }
     const right = await accuracy(net, test);
     console.log(
       `${training.done} steps; of ${test.shape[0]} test images ${(100 * right).toFixed(2)} % right`,

@@ -32,6 +32,7 @@ import { comparisonFigures } from "./compare/figures";
 import { openStore, type Store } from "./compare/store";
 import { collectSweep, Interrupted, parseSweep, runSweep, SWEEP_USAGE } from "./compare/sweep";
 import {
+  missingLine,
   PUBLISHED,
   PUBLISHED_TITLE,
   publishedColumns,
@@ -42,7 +43,7 @@ import {
   sweepPage,
   sweepTitle,
 } from "./compare/sweep-report";
-import { markdown } from "./markdown";
+import { markdown, plusMinus } from "./markdown";
 import { readOptions } from "./options";
 
 const USAGE = `Usage: npm run -s compare -- [options]
@@ -153,13 +154,14 @@ function rowOf(result: ComparisonResult): ComparisonRow {
 
 /** The summary's columns as people read them. */
 function columnsOf(summaries: readonly ComparisonSummary[], referenceName: string) {
-  const plusMinus = (value: number, error: number) =>
-    `${value.toFixed(3)}${Number.isFinite(error) ? ` ± ${error.toFixed(3)}` : ""}`;
   return summaries.map((summary) => ({
     predicts: summary.parameterization,
     weighting: summary.weighting,
     "bound (nats/dim)": summary.bound.toFixed(3),
-    [`above ${referenceName}`]: plusMinus(summary.excess, summary.excessStandardError),
+    [`above ${referenceName}`]: plusMinus(
+      { mean: summary.excess, standardError: summary.excessStandardError },
+      3,
+    ),
     W2: summary.w2.toFixed(3),
     "its floor": summary.w2Floor.toFixed(3),
     "W2 / floor": summary.ratio.toFixed(2),
@@ -191,24 +193,25 @@ async function compareImages(args: readonly string[]): Promise<void> {
   const request = parseSweep(args);
   if (request === "help") return console.log(SWEEP_USAGE);
   if (!request.collect) await runSweep(request);
-  const rows = collectSweep(request.runs);
+  const { rows, missing } = collectSweep(request.runs);
   const summaries = summarizeSweep(rows);
   const [columns, figure] = [sweepColumns(summaries), sweepFigure(summaries)];
-  const json = JSON.stringify({ rows, published: PUBLISHED });
+  const json = JSON.stringify({ rows, missing: missing.map(({ name }) => name), published: PUBLISHED });
   const write = (name: string, content: string | Uint8Array) => writeWhole(join(request.out, name), content);
   mkdirSync(request.out, { recursive: true });
-  write("table.md", `${sweepPage(rows)}\n`);
+  write("table.md", `${sweepPage(rows, { missing })}\n`);
   write("figure.json", JSON.stringify(figure));
   write("figure.png", await render(figure));
   write("rows.json", json);
   tell(`table.md, figure.png, figure.json and rows.json are in ${relative(".", request.out) || "."}\n`);
+  if (missing.length > 0) process.exitCode = 1;
   if (request.json) return console.log(json);
   for (const bundle of [
     table(columns, { title: sweepTitle(rows) }),
     table(publishedColumns(), { title: PUBLISHED_TITLE }),
   ])
     console.log(`${bundle["text/plain"]}\n`);
-  console.log(SWEEP_READING);
+  console.log([...missingLine(missing), SWEEP_READING].join("\n\n"));
 }
 
 const isSweep = (args: readonly string[]): boolean =>

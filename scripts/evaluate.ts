@@ -40,32 +40,56 @@ function watchStages(): Watch {
 }
 
 /** How far samples are pushed towards their classes; undefined for a model that was told none. */
-function guidanceOf({ options }: Request, { net }: TrainedModel): number | undefined {
+function guidanceFor({ options }: Request, { net }: TrainedModel): number | undefined {
   if (net.classes) return options.number("guidance", 1);
   refuseClasses(options, ["guidance"]);
   return undefined;
 }
 
+/** The model of a checkpoint and the fingerprint of just that file. Throws where a run replaced it meanwhile. */
+function openWhole(path: string): { trained: TrainedModel; mark: string } {
+  const mark = fingerprint(path);
+  const trained = openModel(path);
+  if (fingerprint(path) === mark) return { trained, mark };
+  throw new Error(`${path} was replaced while it was read, by a run in training? Start again.`);
+}
+
+/** The sampler in words, with what makes it another. */
+function samplerName(
+  { options }: Request,
+  { config }: TrainedModel,
+  steps: number,
+  guidance?: number,
+): string {
+  const name = options.text("sampler") ?? "ddim";
+  const eta = options.number("eta", 0);
+  return [
+    `${name}, ${steps} steps`,
+    ...(eta > 0 ? [`eta ${eta}`] : []),
+    ...(name === "ancestral" ? [`variance ${options.text("variance") ?? config.variance}`] : []),
+    ...(guidance === undefined ? [] : [`its classes in turn, guidance ${guidance}`]),
+  ].join(", ");
+}
+
 async function evaluate(request: Request): Promise<Evaluation> {
   const { options, seed, n, rows, draws, clip } = request;
-  const trained = openModel(request.checkpoint);
+  const { trained, mark } = openWhole(request.checkpoint);
   const { config, model, step } = trained;
   const { train, test, description } = await loadImages(config, { dir: request.data });
   const shape = imageShape(config);
   const path = request.classifier ?? classifierPath(config.data);
   const extractor = openExtractor(path, shape);
+  const extractorMark = fingerprint(path);
   const T = config.numSteps;
   const plan = planOf(options, config, model.schedule);
   const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1);
   const images = Math.min(request.bitsImages, test.shape[0]);
   const reference = Math.min(request.reference ?? train.shape[0], train.shape[0]);
-  const guidance = guidanceOf(request, trained);
-  const classes = guidance === undefined ? "" : `, its classes in turn, guidance ${guidance}`;
-  const sampler = `${options.text("sampler") ?? "ddim"}, ${plan.length} steps${classes}`;
+  const guidance = guidanceFor(request, trained);
   if (!request.json) console.log(`${description}\n${engine.description}`);
 
   const store = openStore(request.out, {
-    checkpoint: fingerprint(request.checkpoint),
+    checkpoint: mark,
     data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images`,
     plan: createHash("sha256").update(JSON.stringify(plan)).digest("hex").slice(0, 16),
     ...{ n, seed, rows, draws, parts, images, reference, clip },
@@ -76,7 +100,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const samples = await measureSamples(store, trained, { count: n, plan, seed, shape, guidance }, watch);
   const pixelsOf = (set: typeof train) => rowsOf(set.images, set.images.length / set.shape[0]);
   const features = (stage: string, pixels: Rows, count: number) =>
-    measureFeatures(store, `${stage}-${fingerprint(path)}`, extractor, pixels, { count, shape }, watch);
+    measureFeatures(store, `${stage}-${extractorMark}`, extractor, pixels, { count, shape }, watch);
   const measures = await sampleMeasures({
     sampleFeatures: await features("sample-features", samples, n),
     referenceFeatures: await features("reference-features", pixelsOf(train), reference),
@@ -91,8 +115,10 @@ async function evaluate(request: Request): Promise<Evaluation> {
   return {
     checkpoint: request.checkpoint,
     step,
-    sampler,
-    bits: { ...(await bitsSummary(bits, T)), draws, clip },
+    seed,
+    rows,
+    sampler: samplerName(request, trained, plan.length, guidance),
+    bits: { ...(await bitsSummary(bits, T)), draws, clip, withoutClass: guidance !== undefined },
     samples: measures,
     seconds: store.seconds(),
     peakMemoryMB: process.resourceUsage().maxRSS / 1000,

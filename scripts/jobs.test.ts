@@ -57,10 +57,11 @@ test("a task of the Slurm array trains its own configuration, and goes on with i
   asked("slurm", "--steps", "3");
   task([path], { SLURM_ARRAY_TASK_ID: "1" });
   assert.equal(loadCheckpoint(checkpoint).step, 3);
+  task([path], { SLURM_ARRAY_TASK_ID: "1" }); // begun again when done: nothing to do, and no failure
   const evaluate = readFileSync(join(folder, "evaluate.sbatch"), "utf8");
   assert.match(
     evaluate,
-    /scripts\/evaluate\.ts --checkpoint "\$out\/checkpoint\.safetensors" --data '.*' --out "\$out\/evaluation"/,
+    /scripts\/evaluate\.ts --checkpoint "\$out\/checkpoint\.safetensors" --data '.*' --out "\$out\/evaluation-\$steps"/,
   );
   assert.equal(spawnSync("sh", ["-n", join(folder, "evaluate.sbatch")]).status, 0);
 });
@@ -79,7 +80,7 @@ test("the Kubernetes Job has a task for each configuration, runs the same script
   const told = asked("kubernetes", "--image", "registry/lower-bound:1", "--claim", "course", "--gpu");
   assert.match(
     told,
-    /^kubectl create -f .*train\.json\nkubectl wait .*\nkubectl create -f .*evaluate\.json$/,
+    /^kubectl create -f .*train\.json\nuntil kubectl get .*\nkubectl create -f .*evaluate\.json$/,
   );
   for (const stage of ["train", "evaluate"]) {
     const path = join(folder, `${stage}.json`);

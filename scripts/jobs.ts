@@ -32,14 +32,13 @@ const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [opt
 
 /** What the tasks are, and what each may use. */
 export interface Jobs {
-  /** Names or absolute paths, a task for each. */
-  configs: string[];
+  /** Names or absolute paths with the steps of their runs, a task for each. */
+  configs: { name: string; steps: number }[];
   /** The data set that all are of. */
   set: string;
   data: string;
   runs: string;
   project: string;
-  steps: number | undefined;
   hours: number;
   cpus: number;
   memory: number;
@@ -52,20 +51,20 @@ const quoted = (text: string): string =>
 
 /** What one task does, as lines of a POSIX shell; which one it is, the scheduler says. */
 function script(stage: Stage, jobs: Jobs): string {
-  const { configs, set, data, runs, project, steps } = jobs;
+  const { configs, set, data, runs, project } = jobs;
   const train = [
     'if [ -e "$out/checkpoint.safetensors" ]; then set -- --resume; else set -- --config "$1"; fi',
-    `exec node --import tsx scripts/train.ts ${set} --data ${quoted(data)} --out "$out" "$@"${steps ? ` --steps ${steps}` : ""}`,
+    `exec node --import tsx scripts/train.ts ${set} --data ${quoted(data)} --out "$out" --steps "$steps" "$@"`,
   ];
   const evaluate = [
-    `exec node --import tsx scripts/evaluate.ts --checkpoint "$out/checkpoint.safetensors" --data ${quoted(data)} --out "$out/evaluation"`,
+    `exec node --import tsx scripts/evaluate.ts --checkpoint "$out/checkpoint.safetensors" --data ${quoted(data)} --out "$out/evaluation-$steps"`,
   ];
   return [
     "set -eu",
     `cd ${quoted(project)}`,
-    `set -- ${configs.map(quoted).join(" ")}`,
-    `shift "\${SLURM_ARRAY_TASK_ID:-$JOB_COMPLETION_INDEX}"`,
-    `out=${quoted(runs)}/$(basename "$1" .json)`,
+    `set -- ${configs.map(({ name, steps }) => `${quoted(name)} ${steps}`).join(" ")}`,
+    `shift $((2 * \${SLURM_ARRAY_TASK_ID:-$JOB_COMPLETION_INDEX}))`,
+    `out=${quoted(runs)}/$(basename "$1" .json) steps=$2`,
     ...(stage === "train" ? train : evaluate),
     "",
   ].join("\n");
@@ -125,10 +124,11 @@ export function kubernetesJob(stage: Stage, jobs: Jobs, image: string, claim: st
   };
 }
 
-/** The configurations' names, or paths from anywhere, and the one data set that they are of. */
-function configsOf(list: string): Pick<Jobs, "configs" | "set"> {
+/** The configurations' names, or paths from anywhere, with their steps unless told others; and the one data set that they are of. */
+function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs" | "set"> {
   const names = list.split(",");
-  const sets = [...new Set(names.map((name) => readConfig(name).data))];
+  const known = names.map(readConfig);
+  const sets = [...new Set(known.map(({ data }) => data))];
   if (sets.length > 1)
     throw new Error(
       `--configs are of ${sets.join(" and ")}, expected one data set for all. Render them apart.`,
@@ -136,7 +136,10 @@ function configsOf(list: string): Pick<Jobs, "configs" | "set"> {
   const runs = names.map((name) => basename(name, ".json"));
   const twice = runs.find((name, i) => runs.indexOf(name) !== i);
   if (twice) throw new Error(`--configs has two of the name "${twice}", whose runs would share a folder.`);
-  const configs = names.map((name) => (experiments().includes(name) ? name : resolve(name)));
+  const configs = names.map((name, i) => ({
+    name: experiments().includes(name) ? name : resolve(name),
+    steps: steps ?? known[i].steps,
+  }));
   return { configs, set: sets[0] };
 }
 
@@ -160,12 +163,12 @@ export function writeJobs(args: readonly string[]): string {
     throw new Error(`--${name} is missing, expected ${what}.`);
   };
   const out = needed("out", "a folder for the jobs");
+  const steps = options.text("steps") === undefined ? undefined : options.wholeNumber("steps", 1);
   const jobs: Jobs = {
-    ...configsOf(options.text("configs") ?? SWEEP),
+    ...configsOf(options.text("configs") ?? SWEEP, steps),
     data: needed("data", "the folder of the data set, as the tasks see it"),
     runs: options.text("runs") ?? "runs/sweep",
     project: options.text("project") ?? resolve(__dirname, ".."),
-    steps: options.text("steps") === undefined ? undefined : options.wholeNumber("steps", 1),
     hours: options.wholeNumber("hours", 24),
     cpus: options.wholeNumber("cpus", 4),
     memory: options.wholeNumber("memory", 8),
@@ -186,7 +189,8 @@ export function writeJobs(args: readonly string[]): string {
   const claim = needed("claim", "a persistent volume claim for data and runs");
   for (const stage of STAGES)
     write(`${stage}.json`, `${JSON.stringify(kubernetesJob(stage, jobs, image, claim), null, 2)}\n`);
-  return `kubectl create -f ${train}\nkubectl wait --for=condition=complete --timeout=-1s -f ${train}\nkubectl create -f ${evaluate}`;
+  const ended = `kubectl get -f ${train} -o "jsonpath={.status.conditions[*].type}" | grep -qwE "Complete|Failed"`;
+  return `kubectl create -f ${train}\nuntil ${ended}; do sleep 60; done\nkubectl create -f ${evaluate}`;
 }
 
 if (require.main === module)

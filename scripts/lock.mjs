@@ -35,15 +35,26 @@ function isRunning(pid) {
 }
 
 /**
+ * Whether a process of this machine still holds what was taken under its id at that time. One that has our own id was
+ * another if it took it before we began: in a container that is begun again ids repeat.
+ * @param {number} pid
+ * @param {number} taken
+ */
+function holds(pid, taken) {
+  if (pid === process.pid) return taken >= performance.timeOrigin;
+  return isRunning(pid);
+}
+
+/**
  * The lock as it lies there, or undefined when there is none.
  * @param {string} path
  */
 function look(path) {
   try {
     const text = readFileSync(path, "utf8");
-    const [host, pid] = text.split(" ");
+    const [host, pid, taken] = text.split(" ");
     const silent = Date.now() - statSync(path).mtimeMs > SILENT_MS;
-    return { text, stale: silent || (host === hostname() && !isRunning(Number(pid))) };
+    return { text, stale: silent || (host === hostname() && !holds(Number(pid), Number(taken))) };
   } catch {
     return undefined;
   }

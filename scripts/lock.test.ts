@@ -28,6 +28,8 @@ test("the lock of a process that is gone, or silent on another machine, is taken
   const gone = spawnSync(process.execPath, ["-e", ""]).pid;
   writeFileSync(lock, `${hostname()} ${gone} 0`);
   (await takeLock(lock))();
+  writeFileSync(lock, `${hostname()} ${process.pid} ${Math.floor(performance.timeOrigin) - 1}`);
+  (await takeLock(lock))(); // of one that had our id before us
   writeFileSync(lock, "elsewhere 1 0");
   const longAgo = new Date(Date.now() - 3_600_000);
   utimesSync(lock, longAgo, longAgo);

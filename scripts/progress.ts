@@ -19,11 +19,22 @@ export function showBar(done: number, total: number, text: string, secondsLeft: 
   showLine(`${bar} ${done}/${total}  ${text}  ${left} left`, done === total);
 }
 
+/** Within this time a second signal is the first one again: a terminal gives it to all, and npm or a parent passes it on. */
+const ECHO_MS = 1000;
+
+/** The exit status of a program that a signal ended. */
+export const statusOf = (signal: NodeJS.Signals): number => (signal === "SIGINT" ? 130 : 143);
+
 /** Aborts at the first interruption, whose name is the reason, saying what happens now; a second one ends the program at once. */
 export function interruption(now: string): AbortSignal {
   const controller = new AbortController();
+  let first = 0;
   const stop = (signal: NodeJS.Signals) => {
-    if (controller.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
+    if (controller.signal.aborted) {
+      if (performance.now() - first > ECHO_MS) process.exit(statusOf(signal));
+      return;
+    }
+    first = performance.now();
     process.stderr.write(`\n${now}; once more to quit at once\n`);
     controller.abort(signal);
   };

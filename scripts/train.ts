@@ -21,7 +21,7 @@ import {
   trainer,
 } from "../lib/training";
 import { withFolder } from "./lock.mjs";
-import { interruption, runMain, showBar, showLine } from "./progress";
+import { interruption, runMain, showBar, showLine, statusOf } from "./progress";
 import { addMetric, checkpointPath, openFolder } from "./train/folder";
 import { loadImages } from "./train/images";
 import { parseRequest, type Request, USAGE } from "./train/request";
@@ -89,13 +89,15 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
   }
   console.log(`\n${training.done} steps; checkpoint: ${path}`);
   // A scheduler that stops a run must not take it for finished.
-  if (signal.reason === "SIGTERM" && training.done < config.steps) process.exitCode = 143;
+  if (signal.reason === "SIGTERM" && training.done < config.steps) process.exitCode = statusOf("SIGTERM");
 }
 
 async function main(): Promise<void> {
   const request = parseRequest(process.argv.slice(2));
   if (request === "help") return console.log(USAGE);
   const { out, from, config } = request;
+  if (from && from.step >= config.steps)
+    return console.log(`${out} has taken ${from.step} steps already. Ask for more with --steps.`);
   await withFolder(out, async () => {
     const training = await prepare(request);
     openFolder(out, config, from?.step ?? 0);

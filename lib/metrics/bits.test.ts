@@ -134,13 +134,18 @@ test("8-bit data: the discretized bound lies above the data's own entropy, by no
   x0.dispose();
 });
 
-test("every t, and its draws, as evaluateBound has it", async () => {
+test("every t, and its draws, as evaluateBound has it, of the clipped model too", async () => {
   const x0 = images(5, 64);
-  const ours = await evaluated(x0, { draws: 4, decoder: continuous, seed: 6 });
-  const theirs = await evaluateBound(pixelModel(), x0, { rng: rng(7), draws: 4 });
-  const spread = Math.hypot(theirs.noiseStandardError / Math.LN2, theirs.noiseStandardError / Math.LN2);
-  assertClose(ours.bitsPerDim.mean, theirs.bitsPerDim, { abs: 4.5 * spread });
-  assertClose(ours.bitsPerDim.standardError, theirs.standardError / Math.LN2, { rel: 0.15 });
+  const bounds: number[] = [];
+  for (const clip of [false, [-0.1, 0.4]] as const) {
+    const ours = await evaluated(x0, { draws: 4, decoder: continuous, seed: 6, clip });
+    const theirs = await evaluateBound(pixelModel(), x0, { rng: rng(7), draws: 4, clip });
+    const spread = (Math.SQRT2 * theirs.noiseStandardError) / Math.LN2;
+    assertClose(ours.bitsPerDim.mean, theirs.bitsPerDim, { abs: 4.5 * spread });
+    assertClose(ours.bitsPerDim.standardError, theirs.standardError / Math.LN2, { rel: 0.15 });
+    bounds.push(theirs.bitsPerDim - 4.5 * spread, theirs.bitsPerDim + 4.5 * spread);
+  }
+  assert.ok(bounds[2] > bounds[1], `clipping changes nothing: ${bounds}`);
   x0.dispose();
 });
 

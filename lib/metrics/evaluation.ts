@@ -38,8 +38,13 @@ export interface Evaluation {
   checkpoint: string;
   /** Training steps. */
   step: number;
+  /** Of all draws. */
+  seed: number;
+  /** Images given to the net at once for the bound: the draws' order follows from it. */
+  rows: number;
   sampler: string;
-  bits: BitsSummary & { draws: number; clip: boolean };
+  /** Of a model that was told classes the bound is the one without a class. */
+  bits: BitsSummary & { draws: number; clip: boolean; withoutClass: boolean };
   samples: SampleMeasures;
   /** What each stage took. */
   seconds: Record<string, number>;

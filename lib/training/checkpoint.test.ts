@@ -18,6 +18,7 @@ import {
   previousPath,
   resume,
   saveCheckpoint,
+  saveHalf,
   writeWhole,
 } from ".";
 import { fromHalf, toHalf } from "./safetensors";
@@ -142,7 +143,7 @@ test("averaged weights are loaded into a net, in half precision too", async () =
   const path = join(folder, "weights.safetensors");
   const { tensors, step } = await written(path);
   const weights = Object.entries(tensors).filter(([name]) => name.startsWith("ema/"));
-  saveCheckpoint(path, { step, config: mlpConfig, tensors: Object.fromEntries(weights) }, "F16");
+  saveHalf(path, { step, config: mlpConfig, tensors: Object.fromEntries(weights) });
   const net = createNet(mlpConfig, 9);
   loadWeights(net.variables, loadCheckpoint(path));
   for (const [name, variable] of Object.entries(net.variables))

@@ -38,11 +38,11 @@ export const previousPath = (path: string): string => path.replace(/(\.safetenso
 
 /**
  * Writes a checkpoint so that at any moment `path` is a whole one, old or new; the old one stays as `previousPath(path)`.
- * `precision` "F16" halves the file, for weights that are shipped. Throws on weights that are not finite.
+ * Throws on weights that are not finite.
  */
-export function saveCheckpoint(path: string, checkpoint: Checkpoint, precision: Precision = "F32"): void {
+export function saveCheckpoint(path: string, checkpoint: Checkpoint): void {
   checkFinite(`saveCheckpoint: ${path} is not written: at step ${checkpoint.step}`, checkpoint.tensors);
-  const bytes = encodeCheckpoint(checkpoint, precision);
+  const bytes = encodeCheckpoint(checkpoint, "F32");
   try {
     mkdirSync(dirname(path), { recursive: true });
     replaceWhole(path, (partial) => {
@@ -75,8 +75,13 @@ export function saveAverages(path: string, { step, config, tensors }: Checkpoint
   const averages = Object.entries(tensors).filter(([name]) => name.startsWith("ema/"));
   if (averages.length === 0)
     throw new Error("saveAverages: the checkpoint has no averaged weights, expected one of a training run.");
-  const bytes = encodeCheckpoint({ step, config, tensors: Object.fromEntries(averages) }, "F16");
-  checkFinite(`saveAverages: ${path} is not written: in half precision`, decodeSafetensors(bytes).tensors);
+  saveHalf(path, { step, config, tensors: Object.fromEntries(averages) });
+}
+
+/** Writes weights in half precision in place of what is at `path`. Throws where one is too large for it. */
+export function saveHalf(path: string, checkpoint: Checkpoint): void {
+  const bytes = encodeCheckpoint(checkpoint, "F16");
+  checkFinite(`saveHalf: ${path} is not written: in half precision`, decodeSafetensors(bytes).tensors);
   mkdirSync(dirname(path), { recursive: true });
   writeWhole(path, bytes);
 }

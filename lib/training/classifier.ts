@@ -9,7 +9,7 @@ import { symmetricEigen } from "../elbo";
 import { type Classifier, type ClassifierOptions, classifier, FILTER_SIZE } from "../nets";
 import { adam, compile, tf } from "../tensor";
 import { labelledBatches } from "./augment";
-import { loadCheckpoint, loadWeights, saveCheckpoint } from "./checkpoint";
+import { loadCheckpoint, loadWeights, saveHalf } from "./checkpoint";
 import type { ImageData } from "./config";
 import { fromHalf, toHalf } from "./safetensors";
 import { assignAll, cosineRate, prefixed, type Resumable, type Stepping } from "./trainer";
@@ -212,7 +212,7 @@ export async function saveClassifier(
   );
   const testAccuracy = await accuracy(net, test);
   const record: ClassifierRecord = { ...config, testAccuracy, testImages: test.shape[0] };
-  saveCheckpoint(path, { step, config: record, tensors }, "F16");
+  saveHalf(path, { step, config: record, tensors });
   return testAccuracy;
 }
 

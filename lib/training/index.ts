@@ -8,6 +8,7 @@ export {
   resume,
   saveAverages,
   saveCheckpoint,
+  saveHalf,
   writeWhole,
 } from "./checkpoint";
 export {

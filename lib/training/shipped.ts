@@ -79,11 +79,13 @@ function described(folder: string): Omit<ShippedModel, "name" | "checkpoint"> {
       );
     }
   };
-  const evaluated = existsSync(join(folder, "evaluation.json"));
-  return {
-    config: runConfig(read("config.json"), join(folder, "config.json")),
-    about: read("about.json"),
-    curve: read("curve.json"),
-    evaluation: evaluated ? read("evaluation.json") : null,
-  };
+  const path = join(folder, "evaluation.json");
+  const evaluation: Evaluation | null = existsSync(path) ? read("evaluation.json") : null;
+  const about: AboutModel = read("about.json");
+  if (evaluation && evaluation.step !== about.steps)
+    throw new Error(
+      `shipped: ${path} is of ${evaluation.step} steps, the model beside it of ${about.steps}. Write it anew with npm run evaluate -- --report ${path}, or remove it.`,
+    );
+  const config = runConfig(read("config.json"), join(folder, "config.json"));
+  return { config, about, curve: read("curve.json"), evaluation };
 }

@@ -2,8 +2,9 @@
  * @file Finished rows of a comparison in a folder, one file each, written whole or not at all: what was interrupted goes
  * on where it was. A folder belongs to one data set and one budget.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { writeWhole } from "../../lib/training";
 import type { ComparisonCell, ComparisonResult, ComparisonSettings } from "../../lib/training/comparison";
 
 /** The rows that a folder holds. */
@@ -27,7 +28,10 @@ export function openStore(folder: string, settings: ComparisonSettings): Store {
       throw new Error(
         `--out ${folder} holds rows of ${found}, expected ${own}. Give another folder, or delete this one.`,
       );
-  } else writeWhole(settingsPath, own);
+  } else {
+    mkdirSync(join(folder, "rows"), { recursive: true });
+    writeWhole(settingsPath, own);
+  }
   const pathOf = ({ parameterization, weighting, seed }: ComparisonCell) =>
     join(folder, "rows", `${parameterization}-${weighting}-${seed}.json`);
   return {
@@ -52,11 +56,4 @@ function restored(result: ComparisonResult): ComparisonResult {
   const numbers = ["bound", "boundStandardError", "w2", "w2Floor"] as const;
   for (const name of numbers) result[name] ??= Number.NaN;
   return result;
-}
-
-function writeWhole(path: string, content: string | Uint8Array): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const unfinished = `${path}.${process.pid}.tmp`;
-  writeFileSync(unfinished, content);
-  renameSync(unfinished, path);
 }

@@ -8,8 +8,8 @@ import {
   type PublishedRow,
 } from "../../lib/metrics";
 import { bars, type Figure, lines, panels } from "../../lib/notebook";
-import { markdown } from "../markdown";
-import type { SweepRow } from "./sweep";
+import { markdown, plusMinus } from "../markdown";
+import type { SweepRow, SweepRun } from "./sweep";
 
 /** One configuration, over its seeds. */
 export interface SweepSummary {
@@ -32,7 +32,8 @@ export function summarizeSweep(rows: readonly SweepRow[]): SweepSummary[] {
   }));
 }
 
-const labelOf = ({ config }: SweepRow): string => `${config.parameterization}, ${config.weighting}`;
+const labelOf = ({ config }: Pick<SweepRow, "config">): string =>
+  `${config.parameterization}, ${config.weighting}`;
 const nameOf = ({ predicts, weighting }: SweepSummary): string => `${predicts}, ${weighting}`;
 
 /** A mean over seeds, and its standard error: over seeds where there are several, else the run's own. */
@@ -63,10 +64,6 @@ function above(rows: readonly SweepRow[], others: readonly SweepRow[]): Estimate
 function lowest(summaries: readonly SweepSummary[]): SweepSummary {
   const bound = ({ rows }: SweepSummary) => overSeeds(rows, ({ bits }) => bits.bitsPerDim.mean).mean;
   return summaries.reduce((best, summary) => (bound(summary) < bound(best) ? summary : best));
-}
-
-function plusMinus({ mean, standardError }: { mean: number; standardError: number }, digits: number): string {
-  return `${mean.toFixed(digits)}${Number.isFinite(standardError) ? ` ± ${standardError.toFixed(digits)}` : ""}`;
 }
 
 /** The table's columns as people read them. */
@@ -113,7 +110,7 @@ export function sweepColumns(summaries: readonly SweepSummary[]): Record<string,
 /** What all rows have in common, in one line. */
 export function sweepTitle([{ config, evaluation }]: readonly SweepRow[]): string {
   const { samples, bits, sampler } = evaluation;
-  return `${evaluation.step} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${samples.floorN}; bits/dim on ${bits.images} test images`;
+  return `${evaluation.step} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${samples.floorN}; bits/dim on ${bits.images} test images${bits.withoutClass ? ", without a class" : ""}`;
 }
 
 /** The published rows that stand beside the sweep. */
@@ -140,11 +137,22 @@ export const SWEEP_READING = [
 /** The title of the published tables. */
 export const PUBLISHED_TITLE = "Published, of other nets, another extractor and another budget:";
 
+/** The runs that have no result, in one line; none where all have one. */
+export const missingLine = (missing: readonly SweepRun[]): string[] =>
+  missing.length === 0
+    ? []
+    : [
+        `Without a result, diverged or not run: ${missing.map((run) => `${run.name} (${labelOf(run)})`).join("; ")}.`,
+      ];
+
 /** The whole comparison as a page: the table, what it says, `picture` if there is one, and the published table. */
-export function sweepPage(rows: readonly SweepRow[], picture: readonly string[] = []): string {
+export function sweepPage(
+  rows: readonly SweepRow[],
+  { missing = [], picture = [] }: { missing?: readonly SweepRun[]; picture?: readonly string[] } = {},
+): string {
   const columns = sweepColumns(summarizeSweep(rows));
   return [
-    ...[sweepTitle(rows), markdown(columns), SWEEP_READING, ...picture],
+    ...[sweepTitle(rows), markdown(columns), ...missingLine(missing), SWEEP_READING, ...picture],
     ...[PUBLISHED_TITLE, markdown(publishedColumns())],
   ].join("\n\n");
 }

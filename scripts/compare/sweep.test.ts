@@ -81,10 +81,29 @@ test("one command trains, evaluates and compares; done once, it is not done agai
   assert.equal(statSync(at("runs/eps/checkpoint.safetensors")).mtimeMs, trained);
   assert.match(again.stdout, /predicts +weighting +seeds +bits\/dim/);
   const more = compare("--configs", configs, "--runs", at("runs"), "--collect", "--steps", "4");
-  assert.match(
-    more.stderr,
-    /report\.json is of 3 steps, expected 4\. Evaluate the run again, or give --steps 3/,
+  assert.match(more.stderr, /evaluation-4.report\.json is not there, nor another: no run was evaluated/);
+  const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
+  const edited = { ...eps, config: { ...eps.config, weighting: "vlb" as const } };
+  assert.throws(() => collectSweep([edited]), /runs.eps was trained with weighting "simple", .* has "vlb"/);
+});
+
+test("a run that goes on to more steps is measured anew; one that fails does not hold up the others", () => {
+  mkdirSync(at("runs/x0/evaluation-4"));
+  writeFileSync(at("runs/x0/evaluation-4/state.json"), "{}"); // what its evaluation cannot go on with
+  const { status, stdout, stderr } = compare(...asked("--steps", "4", "--json"));
+  assert.equal(status, 1);
+  assert.match(stderr, /x0: evaluate ended with code 1; its reason stands above/);
+  const { rows, missing } = JSON.parse(stdout);
+  assert.deepEqual(
+    rows.map(({ name, evaluation: { step } }: SweepRow) => [name, step]),
+    [["eps", 4]],
   );
+  assert.deepEqual(missing, ["x0"]);
+  const page = readFileSync(at("runs/comparison/table.md"), "utf8");
+  assert.match(page, /Without a result, diverged or not run: x0 \(x0, truncated-snr\)\./);
+  assert.equal(JSON.parse(readFileSync(at("runs/eps/evaluation-3/report.json"), "utf8")).step, 3, "kept");
+  const collected = compare("--configs", configs, "--runs", at("runs"), "--collect", "--json");
+  assert.equal(JSON.parse(collected.stdout).rows.length, 2, "the shorter runs' evaluations are still there");
 });
 
 /** A row with a bound and a seed of its own, made from one that was measured. */
@@ -95,7 +114,7 @@ const withBound = (row: SweepRow, perImage: number[], seed: number): SweepRow =>
 };
 
 test("seeds of a configuration become one line with the standard error over them, and the figure has all panels", () => {
-  const { rows } = JSON.parse(readFileSync(at("runs/comparison/rows.json"), "utf8")) as { rows: SweepRow[] };
+  const { rows } = collectSweep((parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs);
   const summaries = summarizeSweep([
     ...[withBound(rows[0], [3, 5], 0), withBound(rows[1], [2, 3], 0), withBound(rows[0], [4, 6], 1)],
   ]);
@@ -133,7 +152,7 @@ test("what cannot be compared is refused in one line", () => {
   mkdirSync(at("empty"));
   assert.throws(
     () => collectSweep([{ ...eps, folder: at("empty") }]),
-    /report\.json is not there: the run is not evaluated/,
+    /report\.json is not there, nor another: no run was evaluated after so many steps/,
   );
 });
 

@@ -11,8 +11,8 @@ import { loadCheckpoint, type RunConfig, runConfig } from "../../lib/training";
 import { SWEEP } from "../jobs";
 import { type Options, readOptions } from "../options";
 import { interruption } from "../progress";
-import { checkpointPath, readMetrics } from "../train/folder";
-import { readConfig } from "../train/request";
+import { checkpointPath, configPath, readMetrics } from "../train/folder";
+import { differingKey, readConfig } from "../train/request";
 
 export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [options]
 
@@ -89,11 +89,11 @@ function sweepRuns(options: Given, folder: string): SweepRun[] {
   const seeds = options.wholeNumber("seeds", 1, 1000);
   const configs = sources.map((source) => {
     const config = readConfig(source);
-    return { source, config: { ...config, steps: options.wholeNumber("steps", config.steps) } };
+    return { name: source, config: { ...config, steps: options.wholeNumber("steps", config.steps) } };
   });
-  checkAlike(configs);
+  checkCompared(configs);
   return Array.from({ length: seeds }, (_, seed) =>
-    configs.map(({ source, config }) => {
+    configs.map(({ name: source, config }) => {
       const name = `${basename(source, ".json")}${seed === 0 ? "" : `-seed${seed}`}`;
       return { name, source, config: { ...config, seed }, folder: join(folder, name) };
     }),
@@ -102,18 +102,23 @@ function sweepRuns(options: Given, folder: string): SweepRun[] {
 
 const MAY_DIFFER = ["parameterization", "weighting", "seed"];
 
-/** Throws where two configurations are the same, or differ in more than what is compared. */
-function checkAlike(configs: readonly { source: string; config: RunConfig }[]): void {
+/** Throws where two configurations differ in more than what is compared. */
+function checkAlike(configs: readonly { name: string; config: RunConfig }[]): void {
   const [first, ...others] = configs;
-  for (const { source, config } of others) {
+  for (const { name, config } of others) {
     const differs = (Object.keys(config) as (keyof RunConfig)[]).find(
       (key) => !MAY_DIFFER.includes(key) && JSON.stringify(config[key]) !== JSON.stringify(first.config[key]),
     );
     if (differs)
       throw new Error(
-        `--configs: ${source} has ${differs} ${JSON.stringify(config[differs])}, ${first.source} has ${JSON.stringify(first.config[differs])}, expected the same in all: what differs besides parameterization and weighting cannot be told apart from them.`,
+        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all: what differs besides parameterization and weighting cannot be told apart from them.`,
       );
   }
+}
+
+/** Throws where two configurations are the same, or differ in more than what is compared. */
+function checkCompared(configs: readonly { name: string; config: RunConfig }[]): void {
+  checkAlike(configs);
   const keys = configs.map(({ config }) => `${config.parameterization}, ${config.weighting}`);
   const twice = keys.findIndex((key, i) => keys.indexOf(key) !== i);
   if (twice >= 0) throw new Error(`--configs has two that predict and weigh alike: ${keys[twice]}.`);
@@ -122,21 +127,34 @@ function checkAlike(configs: readonly { source: string; config: RunConfig }[]): 
 /** Thrown where the sweep was interrupted: the same command goes on. */
 export class Interrupted extends Error {}
 
-/** Trains and evaluates what is missing, telling on standard error. Throws `Interrupted`, and one line where a command failed. */
+/**
+ * Trains and evaluates what is missing, telling on standard error; a run that fails, as one that diverges, does not hold
+ * up the others. Throws `Interrupted`, and where a folder holds another run than the one asked for.
+ */
 export async function runSweep({ runs, data, evaluateArgs }: SweepRequest): Promise<void> {
   const signal = interruption("finishing this batch; the same command goes on from here");
-  const command = (script: string, args: string[]) => runCommand(script, args, signal);
-  for (const [i, run] of runs.entries()) {
-    process.stderr.write(`[${i + 1}/${runs.length}] ${run.name}\n`);
+  const command = (script: "train" | "evaluate", args: string[]) => runCommand(script, args, signal);
+  const complete = async (run: SweepRun) => {
     if (stepsTaken(run) < run.config.steps) await command("train", trainArgs(run, data));
     await command("evaluate", [
       ...["--checkpoint", checkpointPath(run.folder), "--data", data, "--out", evaluationFolder(run)],
       ...evaluateArgs,
     ]);
+  };
+  runs.forEach(stepsTaken); // before hours are spent
+  for (const [i, run] of runs.entries()) {
+    process.stderr.write(`[${i + 1}/${runs.length}] ${run.name}\n`);
+    try {
+      await complete(run);
+    } catch (error) {
+      if (error instanceof Interrupted) throw error;
+      process.stderr.write(`${run.name}: ${(error as Error).message}\n`);
+    }
   }
 }
 
-const evaluationFolder = ({ folder }: SweepRun): string => join(folder, "evaluation");
+/** Of these weights: those of a run that goes on are measured elsewhere. */
+const evaluationFolder = ({ folder, config }: SweepRun): string => join(folder, `evaluation-${config.steps}`);
 
 /** Steps that a run has behind it. Throws where its folder holds another run. */
 function stepsTaken({ folder, config, name }: SweepRun): number {
@@ -144,9 +162,7 @@ function stepsTaken({ folder, config, name }: SweepRun): number {
   if (!existsSync(path)) return 0;
   const { step, config: known } = loadCheckpoint(path);
   const own = runConfig(known, path);
-  const differs = (Object.keys(config) as (keyof RunConfig)[]).find(
-    (key) => key !== "steps" && JSON.stringify(config[key]) !== JSON.stringify(own[key]),
-  );
+  const differs = differingKey(own, config);
   if (differs)
     throw new Error(
       `${folder} holds a run with ${differs} ${JSON.stringify(own[differs])}, ${name} has ${JSON.stringify(config[differs])}. Choose other --runs, or remove that folder.`,
@@ -163,15 +179,11 @@ function trainArgs({ source, config, folder }: SweepRun, data: string): string[]
 }
 
 /** Runs one of the project's commands; what it says goes to standard error. */
-function runCommand(
-  script: "train" | "evaluate" | string,
-  args: string[],
-  signal: AbortSignal,
-): Promise<void> {
+function runCommand(script: "train" | "evaluate", args: string[], signal: AbortSignal): Promise<void> {
   const path = join(__dirname, "..", `${script}.ts`);
   const child = spawn(process.execPath, ["--import", "tsx", path, ...args], { stdio: ["ignore", 2, 2] });
-  const pass = () => child.kill("SIGTERM"); // a terminal's Ctrl-C reaches it by itself, a scheduler's signal does not
-  if (signal.reason !== "SIGINT") signal.addEventListener("abort", pass, { once: true });
+  const pass = () => child.kill(signal.reason as NodeJS.Signals); // a terminal gives it to both, a scheduler to one
+  signal.addEventListener("abort", pass, { once: true });
   return new Promise((resolve, reject) =>
     child.on("close", (code) => {
       signal.removeEventListener("abort", pass);
@@ -191,11 +203,26 @@ export interface SweepRow {
   evaluation: Evaluation;
 }
 
-/** The rows of all runs. Throws on one that is not evaluated, or evaluated after other steps or in another way than the first. */
-export const collectSweep = (runs: readonly SweepRun[]): SweepRow[] => comparable(runs.map(rowOf));
+/** What a sweep has so far. */
+export interface Sweep {
+  rows: SweepRow[];
+  /** Runs that were not evaluated: they diverged, or wait. */
+  missing: SweepRun[];
+}
 
-/** The rows, if they can be compared. Throws on one that was evaluated after other steps or in another way than the first. */
+/** The rows of the runs that were evaluated. Throws where there is none, and on one that cannot be compared with the first. */
+export function collectSweep(runs: readonly SweepRun[]): Sweep {
+  const missing = runs.filter((run) => !existsSync(reportPath(run)));
+  if (missing.length === runs.length)
+    throw new Error(
+      `${reportPath(runs[0])} is not there, nor another: no run was evaluated after so many steps. Leave --collect out, or run the jobs.`,
+    );
+  return { rows: comparable(runs.filter((run) => !missing.includes(run)).map(rowOf)), missing };
+}
+
+/** The rows, if they can be compared. Throws on one of another net, schedule or budget than the first, or evaluated in another way. */
 export function comparable(rows: SweepRow[]): SweepRow[] {
+  checkAlike(rows);
   for (const row of rows) {
     const [own, first] = [wayOf(row), wayOf(rows[0])];
     if (own !== first)
@@ -206,17 +233,30 @@ export function comparable(rows: SweepRow[]): SweepRow[] {
   return rows;
 }
 
-const wayOf = ({ evaluation: { samples, sampler, bits, step } }: SweepRow): string =>
-  `n = ${samples.n}, ${samples.extractor}, ${samples.reference}; ${sampler}; ${bits.images} images of ${bits.parts.length} parts; ${step} steps`;
+function wayOf({ evaluation: { samples, sampler, seed, rows, bits, step } }: SweepRow): string {
+  const { images, parts, draws, clip } = bits;
+  return [
+    `n = ${samples.n}, ${samples.extractor}, ${samples.reference}, k = ${samples.precisionRecall.samples.k}`,
+    `${sampler}, seed ${seed}`,
+    `${images} images, ${rows} at once, of ${parts.length} parts and ${draws} draws, x̂0 ${clip ? "clipped" : "as it is"}`,
+    `${step} steps`,
+  ].join("; ");
+}
+
+const reportPath = (run: SweepRun): string => join(evaluationFolder(run), "report.json");
 
 function rowOf(run: SweepRun): SweepRow {
-  const path = join(evaluationFolder(run), "report.json");
-  if (!existsSync(path))
-    throw new Error(`${path} is not there: the run is not evaluated. Leave --collect out, or run its job.`);
+  const path = reportPath(run);
+  const known = runConfig(JSON.parse(readFileSync(configPath(run.folder), "utf8")), configPath(run.folder));
+  const differs = differingKey(known, run.config);
+  if (differs)
+    throw new Error(
+      `${run.folder} was trained with ${differs} ${JSON.stringify(known[differs])}, ${run.source} has ${JSON.stringify(run.config[differs])}. Give the configuration that it was begun with.`,
+    );
   const evaluation = JSON.parse(readFileSync(path, "utf8")) as Evaluation;
   if (evaluation.step !== run.config.steps)
     throw new Error(
-      `${path} is of ${evaluation.step} steps, expected ${run.config.steps}. Evaluate the run again, or give --steps ${evaluation.step}.`,
+      `${path} is of ${evaluation.step} steps, expected ${run.config.steps}. Remove its folder, and evaluate the run when it is done.`,
     );
   if (!evaluation.bits?.perImage)
     throw new Error(`${path} does not say the bound image by image. Evaluate the run again.`);

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
+import { cosineSchedule, ddimPlan, type Model } from "../../lib/diffusion";
 import type { Evaluation } from "../../lib/metrics";
 import { smallRun, untrainedCheckpoint, writeCifar10, writeClassifier } from "../../lib/testing/images";
-import { saveCheckpoint } from "../../lib/training";
+import { saveCheckpoint, type TrainedModel } from "../../lib/training";
 import { parseRequest } from "./request";
+import { measureSamples } from "./stages";
 import { openStore } from "./store";
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-evaluate-"));
@@ -115,9 +117,9 @@ describe("npm run evaluate", async () => {
       asked(out, "--checkpoint", at("told.safetensors"), "--n", "66", "--json", ...rest);
     const { code, output, errors } = await evaluate(asks("told", "--guidance", "2"));
     assert.equal(code, 0, errors);
-    const { sampler, samples } = JSON.parse(output) as Evaluation;
+    const { sampler, samples, bits } = JSON.parse(output) as Evaluation;
     assert.equal(sampler, "ddim, 3 steps, its classes in turn, guidance 2");
-    assert.equal(samples.n, 66);
+    assert.deepEqual([samples.n, bits.withoutClass], [66, true]);
     const other = await evaluate(asks("told"));
     assert.match(other.errors, /told holds an evaluation with guidance 2, asked for is 1/);
   });
@@ -148,11 +150,45 @@ describe("npm run evaluate", async () => {
   });
 });
 
+test("samples are of all classes in turn, as many of each in a batch, and as far towards them as asked", async () => {
+  const schedule = cosineSchedule({ numSteps: 4 });
+  const asked: [number, number | undefined][] = [];
+  const model: Model = {
+    ...{ schedule, parameterization: "eps", variance: "beta" },
+    predict: (xt) => xt.mul(0),
+  };
+  const trained = {
+    net: { classes: 10 },
+    forSamples(count: number, scale?: number) {
+      asked.push([count, scale]);
+      return model;
+    },
+  } as unknown as TrainedModel;
+  const store = openStore(at("guided"), {});
+  const plan = ddimPlan(schedule, { steps: [2, 4] });
+  const options = { count: 130, plan, seed: 0, shape: [2, 2, 1], guidance: 3 } as const;
+  const watch = { signal: new AbortController().signal, show: () => {} };
+  const rows = await measureSamples(store, trained, options, watch);
+  assert.equal(rows.count, 130);
+  assert.deepEqual(asked, [
+    [60, 3],
+    [10, 3],
+  ]);
+});
+
 test("options out of range, and a folder of something else, are refused", () => {
   assert.throws(() => parseRequest([]), /--checkpoint is missing/);
   assert.throws(
     () => parseRequest(["--checkpoint", "x", "--n", "4"]),
     /--n is "4", expected a whole number from 8/,
+  );
+  const rows = openStore(at("short"), {}).array("rows", "float32", 2);
+  rows.append(Float32Array.of(1, 2, 3, 4));
+  assert.deepEqual([...rows.asRows().slice(1, 2)], [3, 4]);
+  truncateSync(at("short/rows.bin"), 12);
+  assert.throws(
+    () => openStore(at("short"), {}).array("rows", "float32", 2),
+    /rows\.bin has 12 bytes, expected 16 or more: rows of it are lost\. Remove its folder/,
   );
   writeFileSync(at("state.json"), "{}");
   assert.throws(() => openStore(folder, {}), /state\.json is not the state of an evaluation/);

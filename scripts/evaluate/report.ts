@@ -12,6 +12,7 @@ import {
   type Rows,
   type SampleMeasures,
 } from "../../lib/metrics";
+import { plusMinus } from "../markdown";
 
 /** Features of samples, of the reference, and of real images that are not in it; and the pictures themselves. */
 export interface Measured {
@@ -79,9 +80,6 @@ async function nearestImages({
   }));
 }
 
-const plusMinus = ({ mean, standardError }: { mean: number; standardError: number }, digits: number) =>
-  `${mean.toFixed(digits)} ± ${standardError.toFixed(digits)}`;
-
 /** The lines for people. */
 export function reportLines({
   checkpoint,
@@ -100,7 +98,7 @@ export function reportLines({
   return [
     `${checkpoint}, ${step} training steps; ${sampler}`,
     "",
-    `bits/dim            ${plusMinus(bits.bitsPerDim, 4)}  (± standard error over ${bits.images} test images, ${bits.draws} draw${bits.draws > 1 ? "s" : ""} of ${parts.length} t each; x̂0 ${bits.clip ? "clipped" : "as it is"})`,
+    `bits/dim            ${plusMinus(bits.bitsPerDim, 4)}  (± standard error over ${bits.images} test images, ${bits.draws} draw${bits.draws > 1 ? "s" : ""} of ${parts.length} t each; x̂0 ${bits.clip ? "clipped" : "as it is"}${bits.withoutClass ? "; without a class" : ""})`,
     `  L_T               ${plusMinus(bits.L_T, 6)}`,
     `  Σ L_{t-1}         ${(bits.rate - bits.L_T.mean).toFixed(4)}  (the most at t = ${largest.from}…${largest.to}: ${largest.bits.toFixed(4)})`,
     `  L_0, discretized  ${plusMinus(bits.L_0, 4)}`,

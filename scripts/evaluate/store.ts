@@ -2,7 +2,17 @@
  * @file What an evaluation has so far, in a folder: arrays, rows after rows, and `state.json` with how much of each holds.
  * A row counts once `state.json` says so, and that is replaced as a whole: a run that is killed loses the batch in hand.
  */
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import type { Rows } from "../../lib/metrics";
 import { writeWhole } from "../../lib/training";
@@ -79,6 +89,9 @@ function storedRows<K extends Kind>(
 ): StoredRows<K> {
   const type = ARRAYS[kind];
   const rowBytes = dims * type.BYTES_PER_ELEMENT;
+  const expected = (state.rows[name] ?? 0) * rowBytes;
+  const bytes = existsSync(path) ? statSync(path).size : 0;
+  if (bytes < expected) throw shortened(path, bytes, expected);
   return {
     get rows() {
       return state.rows[name] ?? 0;
@@ -90,6 +103,7 @@ function storedRows<K extends Kind>(
       try {
         for (let at = 0; at < bytes.length; )
           at += writeSync(file, bytes, at, bytes.length - at, rows * rowBytes + at);
+        fsyncSync(file); // before it counts
       } finally {
         closeSync(file);
       }
@@ -105,6 +119,11 @@ function storedRows<K extends Kind>(
   };
 }
 
+const shortened = (path: string, bytes: number, expected: number) =>
+  new Error(
+    `${path} has ${bytes} bytes, expected ${expected} or more: rows of it are lost. Remove its folder.`,
+  );
+
 /** So many bytes of a file from a place on. Throws where it is shorter. */
 function readBytes(path: string, from: number, count: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(count);
@@ -112,10 +131,7 @@ function readBytes(path: string, from: number, count: number): Uint8Array<ArrayB
   try {
     for (let at = 0; at < count; ) {
       const got = readSync(file, bytes, at, count - at, from + at);
-      if (got === 0)
-        throw new Error(
-          `${path} has ${from + at} bytes, expected ${from + count} or more. Remove its folder.`,
-        );
+      if (got === 0) throw shortened(path, from + at, from + count);
       at += got;
     }
   } finally {

@@ -17,10 +17,27 @@ const shares = {
 };
 /** An evaluation in the form of `npm run evaluate --report`. */
 const EVALUATION = {
-  ...{ checkpoint: "m", step: 1, sampler: "ddim, 50 steps", seconds: {}, peakMemoryMB: 1 },
+  ...{
+    checkpoint: "m",
+    step: 1,
+    sampler: "ddim, 50 steps",
+    seconds: {},
+    peakMemoryMB: 1,
+    seed: 0,
+    rows: 128,
+  },
   bits: {
     ...{ images: 256, bitsPerDim: { mean: 4.25, standardError: 0.03 }, L_T: measured, L_0: measured },
-    ...{ rate: 2.1, distortion: 2.15, rmse: 1, parts: [], perImage: [4, 4.5], draws: 1, clip: true },
+    ...{
+      rate: 2.1,
+      distortion: 2.15,
+      rmse: 1,
+      parts: [],
+      perImage: [4, 4.5],
+      draws: 1,
+      clip: true,
+      withoutClass: true,
+    },
   },
   samples: {
     ...{ n: 10_000, extractor: "a classifier", reference: "cifar10 train 50000", floorN: 9000 },
@@ -50,6 +67,8 @@ test("the section says what each model is, how it was measured, and the commands
       JSON.stringify({ ...EVALUATION, bits, ...changes }),
     );
   evaluateX0({ step: 2 });
+  assert.throws(shippedModels, /cifar10-x0.evaluation\.json is of 2 steps, the model beside it of 1\. Write/);
+  evaluateX0({ seed: 2 });
   assert.throws(() => modelsSection(shippedModels()), /cifar10-x0 was evaluated as .*expected the same/);
   evaluateX0({});
   const models = shippedModels();
@@ -57,7 +76,7 @@ test("the section says what each model is, how it was measured, and the commands
   for (const line of [
     "| [cifar10-mean](assets/cifar10-mean) | mean | vlb | 1,000 | 0.0 | 1 | 64 | 0.1 | a test (cpu) |",
     "| cifar10 | 4.250 ± 0.030 | 2.100 + 2.150 | 12.35 | 1.50 | 0.5000 ± 0.0100 | 0.400, 0.300 | 0.700, 0.600 |",
-    "- cifar10: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; bits/dim on 256 test images, x̂_0 clipped.",
+    "- cifar10: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; bits/dim on 256 test images, x̂_0 clipped, without a class.",
     "npm run export -- --run runs/cifar10-mean --out assets/cifar10-mean",
     "| x0 | simple | 1 | 5.250 ± 0.040 | 1.000 ± 0.000 | 2.100 | 0.500 | 1.00 | 12.35 | 1.50 |",
     "npm run -s compare -- --configs cifar10,cifar10-x0 --data DIR --steps 1",

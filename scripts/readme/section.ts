@@ -7,7 +7,7 @@ import { fidName } from "../../lib/metrics";
 import { isShipped, type ShippedModel, shipped } from "../../lib/training";
 import { comparable, type SweepRow } from "../compare/sweep";
 import { sweepPage } from "../compare/sweep-report";
-import { markdown } from "../markdown";
+import { markdown, plusMinus } from "../markdown";
 
 /** Models that were trained and measured alike, to be compared. */
 const TWINS = ["cifar10", "cifar10-eps", "cifar10-mean", "cifar10-x0"] as const;
@@ -49,8 +49,6 @@ export function withSection(readme: string, section: string): string {
   return `${readme.slice(0, begin + BEGIN.length)}\n${section ? `\n${section}\n\n` : ""}${readme.slice(end)}`;
 }
 
-const plusMinus = (value: { mean: number; standardError: number }, digits: number) =>
-  `${value.mean.toFixed(digits)} ± ${value.standardError.toFixed(digits)}`;
 const thousands = (value: number): string => value.toLocaleString("en");
 
 function madeOf({ name, config, about }: ShippedModel): Record<string, string> {
@@ -92,7 +90,7 @@ function howMeasured({ name, evaluation }: ShippedModel): string[] {
   if (!evaluation) return [];
   const { bits, samples, sampler } = evaluation;
   return [
-    `- ${name}: ${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}.`,
+    `- ${name}: ${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}${bits.withoutClass ? ", without a class" : ""}.`,
   ];
 }
 
@@ -112,9 +110,9 @@ function comparisonOf(models: readonly ShippedModel[]): string[] {
   const configs = rows.map(({ name }) => name).join(",");
   return [
     "## The parameterizations compared on images",
-    sweepPage(rows, [
-      picture("Bound, samples and terms of each, and published figures", PICTURES.comparison),
-    ]),
+    sweepPage(rows, {
+      picture: [picture("Bound, samples and terms of each, and published figures", PICTURES.comparison)],
+    }),
     `\`\`\`sh\nnpm run -s compare -- --configs ${configs} --data DIR --steps ${rows[0].evaluation.step}   # trains and measures them all\n\`\`\``,
   ];
 }

@@ -20,10 +20,11 @@ type Progress = (done: number, total: number) => void;
 
 const CLIP = [-1, 1] as const; // as DDPM's authors' code does
 
-/** The p_θ for `count` images at once, guided towards the classes that were asked for. */
-function modelFor(trained: TrainedModel, request: Request, count: number): Model {
-  const guidance = guidanceOf(request, trained.net.classes ?? 0, count);
-  return guidance ? trained.guidedModel(guidance) : trained.model;
+/** The p_θ for `count` images at once, guided towards the classes that were asked for; image `first` is the first of them. */
+function modelFor(trained: TrainedModel, request: Request, count: number, first = 0): Model {
+  const guidance = guidanceOf(request, trained.net.classes ?? 0, first + count);
+  if (!guidance) return trained.model;
+  return trained.guidedModel({ ...guidance, labels: guidance.labels.slice(first) });
 }
 
 /** The values of images that are then disposed. */
@@ -33,7 +34,10 @@ function valuesOf(images: tf.Tensor): Float32Array {
   return values;
 }
 
-/** `count` samples. */
+/** Samples drawn at once: more need more memory, not less time. */
+const BATCH = 100;
+
+/** `count` samples, batch after batch, each with random numbers of its own. */
 export async function drawSamples(
   trained: TrainedModel,
   request: Request,
@@ -41,14 +45,21 @@ export async function drawSamples(
 ): Promise<Sheet> {
   const { options, count, seed } = request;
   const plan = planOf(options, trained.config, trained.model.schedule);
-  const shape = [count, ...imageShape(trained.config)];
-  const images = await sample(modelFor(trained, request, count), shape, {
-    rng: rng(seed),
-    plan,
-    clip: CLIP,
-    onProgress,
-  });
-  return { shape, data: valuesOf(images) };
+  const image = imageShape(trained.config);
+  const size = image[0] * image[1] * image[2];
+  const data = new Float32Array(count * size);
+  const steps = Math.ceil(count / BATCH) * plan.length;
+  for (let first = 0, batch = 0; first < count; first += BATCH, batch++) {
+    const rows = Math.min(BATCH, count - first);
+    const images = await sample(modelFor(trained, request, rows, first), [rows, ...image], {
+      rng: rng(seed, batch),
+      plan,
+      clip: CLIP,
+      onProgress: (done) => onProgress(batch * plan.length + done, steps),
+    });
+    data.set(valuesOf(images), first * size);
+  }
+  return { shape: [count, ...image], data };
 }
 
 /** The moments of `count` walks, about `moments` of them from noise to sample: x_t, or the x̂_0 that it suggests. */
@@ -61,7 +72,7 @@ export async function drawWalk(
   const { options, count, seed, show } = request;
   const plan = planOf(options, trained.config, trained.model.schedule);
   const shape = [count, ...imageShape(trained.config)];
-  const every = Math.max(1, Math.ceil(plan.length / (moments - 1)));
+  const every = Math.max(1, Math.round(plan.length / (moments - 1)));
   const walk = { rng: rng(seed), plan, clip: CLIP, every, onProgress };
   const seen: Sheet[] = [];
   for await (const { xt, x0Hat } of sampleStream(modelFor(trained, request, count), shape, walk))

@@ -70,6 +70,18 @@ test("samples follow from seed, class, guidance and sampler", async () => {
   });
 });
 
+test("many samples are drawn in batches: the first is as if it were alone, classes go on from one to the next", async () => {
+  const draw = async (...args: string[]) =>
+    rowsOf(await drawSamples(told, asked("--steps", "2", ...args), quiet));
+  const [many, first] = [await draw("--count", "102"), await draw("--count", "100")];
+  assert.equal(many.length, 102);
+  assertAllClose(many.slice(0, 100).flat(), first.flat(), { abs: 1e-5 });
+  assert.notDeepEqual(many[100], many[0]);
+  const classOnes = await draw("--count", "102", "--class", "1"); // image 100 is of class 100 mod 3
+  assertAllClose(many[100], classOnes[100], { abs: 1e-5 });
+  assert.ok(many[101].some((value, i) => Math.abs(value - classOnes[101][i]) > 1e-3));
+});
+
 test("a walk ends in the samples of the same seed, begins in their noise, and fills a row each", async () => {
   const samples = rowsOf(await drawSamples(told, asked(), quiet));
   const [xt, x0] = [

@@ -28,17 +28,21 @@ export interface Start {
 /** Where a run keeps its last checkpoint. */
 export const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
 export const configPath = (out: string) => join(out, "config.json");
-const metricsPath = (out: string) => join(out, "metrics.jsonl");
+export const metricsPath = (out: string) => join(out, "metrics.jsonl");
 const startsPath = (out: string) => join(out, "starts.jsonl");
 
 /** Makes the folder ready for a run that goes on after `step` steps; lines of later ones, which are taken again, go. */
 export function openFolder(out: string, config: RunConfig, step: number): void {
   mkdirSync(out, { recursive: true });
-  const kept = readLines<Metric>(metricsPath(out)).filter((line) => line.step <= step);
-  const starts = readLines<Start>(startsPath(out)).filter((line) => line.step <= step);
   writeWhole(configPath(out), `${JSON.stringify(config, null, 2)}\n`);
-  writeWhole(metricsPath(out), asLines(kept));
-  writeWhole(startsPath(out), asLines([...starts, startNow(step)]));
+  keepLines(metricsPath(out), step);
+  keepLines(startsPath(out), step, startNow(step));
+}
+
+/** Keeps a file's whole lines of steps up to this one, and adds others. */
+export function keepLines<Line extends { step: number }>(path: string, step: number, ...added: Line[]): void {
+  const kept = readLines<Line>(path).filter((line) => line.step <= step);
+  writeWhole(path, asLines([...kept, ...added]));
 }
 
 function startNow(step: number): Start {
@@ -47,13 +51,16 @@ function startNow(step: number): Start {
   return { step, date: new Date().toISOString(), engine: engine.name, machine };
 }
 
-/** Adds a step's line. Throws where there is no room; a line cut short is left out by who reads. */
-export function addMetric(out: string, metric: Metric): void {
+/** Adds a step's line. */
+export const addMetric = (out: string, metric: Metric): void => addLine(metricsPath(out), metric);
+
+/** Adds a line. Throws where there is no room; a line cut short is left out by who reads. */
+export function addLine(path: string, line: object): void {
   try {
-    appendFileSync(metricsPath(out), asLines([metric]));
+    appendFileSync(path, asLines([line]));
   } catch (error) {
     throw new Error(
-      `${metricsPath(out)} could not be written (${(error as Error).message}). Make room, and go on with --resume.`,
+      `${path} could not be written (${(error as Error).message}). Make room, and go on with --resume.`,
       { cause: error },
     );
   }

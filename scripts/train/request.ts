@@ -85,13 +85,11 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   const from = options.flag("resume") ? loadCheckpoint(checkpointPath(out)) : null;
   if (!from && existsSync(checkpointPath(out)))
     throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
-  const config = from ? resumedConfig(options, from, out) : newConfig(options, name);
+  const config = from ? resumedConfig(options, from, name, out) : newConfig(options, name);
   if (config.data !== data)
     throw new Error(
       `${from ? out : name} is a run on ${config.data}. Write: npm run train -- ${config.data} …`,
     );
-  if (from && from.step >= config.steps)
-    throw new Error(`${out} has taken ${from.step} steps already. Ask for more with --steps.`);
   const checkpointSeconds = options.wholeNumber("checkpoint-every", 300);
   return { dir: options.text("data"), out, checkpointSeconds, from, config };
 }
@@ -124,10 +122,21 @@ export function readConfig(name: string): RunConfig {
   return runConfig(value, path);
 }
 
-function resumedConfig(options: Given, from: Checkpoint, out: string): RunConfig {
-  for (const name of [...(Object.keys(OVERRIDES) as (keyof typeof OVERRIDES)[]), "config"] as const)
-    if (options.text(name) !== undefined)
-      throw new Error(`--${name} is part of the run that --resume goes on with. Leave it out.`);
+function resumedConfig(options: Given, from: Checkpoint, name: string, out: string): RunConfig {
+  for (const option of Object.keys(OVERRIDES) as (keyof typeof OVERRIDES)[])
+    if (options.text(option) !== undefined)
+      throw new Error(`--${option} is part of the run that --resume goes on with. Leave it out.`);
   const config = runConfig(from.config, out);
+  const differs = options.text("config") === undefined ? undefined : differingKey(config, readConfig(name));
+  if (differs)
+    throw new Error(
+      `${out} was begun with another ${differs} than ${name} has. Leave --config out, and name the folder with --out.`,
+    );
   return { ...config, steps: options.wholeNumber("steps", config.steps) };
 }
+
+/** The first key but `steps` in which two configurations differ. */
+export const differingKey = (a: RunConfig, b: RunConfig): keyof RunConfig | undefined =>
+  (Object.keys(b) as (keyof RunConfig)[]).find(
+    (key) => key !== "steps" && JSON.stringify(a[key]) !== JSON.stringify(b[key]),
+  );
