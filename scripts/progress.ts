@@ -1,7 +1,7 @@
 /** @file How a long command shows where it is, and how it is stopped: one line on the terminal, and the first Ctrl-C. */
 
 const isTerminal = process.stderr.isTTY === true;
-let shown = 0;
+let shown = Number.NEGATIVE_INFINITY;
 
 /** Writes over the present line of a terminal; elsewhere a line now and then. `last` ends the line. */
 export function showLine(text: string, last = false): void {

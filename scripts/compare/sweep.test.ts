@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { estimate } from "../../lib/elbo";
 import { DDPM_TABLE_2, DISTILLATION_TABLE_1 } from "../../lib/metrics";
 import { smallRun, writeCifar10, writeClassifier } from "../../lib/testing/images";
-import type { RunConfig } from "../../lib/training";
+import { loadCheckpoint, type RunConfig } from "../../lib/training";
 import { collectSweep, parseSweep, type SweepRow } from "./sweep";
 import { summarizeSweep, sweepColumns, sweepFigure, sweepTitle } from "./sweep-report";
 
@@ -85,6 +85,22 @@ test("one command trains, evaluates and compares; done once, it is not done agai
   const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
   const edited = { ...eps, config: { ...eps.config, weighting: "vlb" as const } };
   assert.throws(() => collectSweep([edited]), /runs.eps was trained with weighting "simple", .* has "vlb"/);
+});
+
+test("Ctrl-C, which a terminal gives to the sweep and to its run, saves and ends both; the same command goes on", async () => {
+  const args = ["--configs", configs, "--data", folder, "--runs", at("stopped"), "--steps", "100000"];
+  const command = ["--import", "tsx", join(__dirname, "../compare.ts"), ...args];
+  const child = spawn(process.execPath, command, { detached: true }); // a group of its own, as on a terminal
+  let errors = "";
+  child.stderr.on("data", (data) => {
+    if (!/loss/.test(errors) && /loss/.test(errors + data)) process.kill(-(child.pid as number), "SIGINT");
+    errors += data;
+  });
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  assert.equal(code, 130, errors);
+  assert.match(errors, /finishing this step and saving.*stopped in train; the same command goes on/s);
+  const { step } = loadCheckpoint(at("stopped/eps/checkpoint.safetensors"));
+  assert.ok(step >= 1 && step < 100_000, `${step}`);
 });
 
 test("a run that goes on to more steps is measured anew; one that fails does not hold up the others", () => {
