@@ -177,7 +177,7 @@ export function sweepFigure(summaries: readonly SweepSummary[]): Figure {
         ),
         { yTitle: "FID", logY: true },
       ),
-      "Bits by part of 2…T": termsFigure(summaries),
+      "L_{t−1}, the bits of one step": termsFigure(summaries),
       "Published: FID of 50,000, Inception-v3": publishedFigure(),
     },
     { columns: 2, height: 1000, width: 1100 },
@@ -192,13 +192,16 @@ const byName = (summaries: readonly SweepSummary[], value: (evaluation: Evaluati
 function termsFigure(summaries: readonly SweepSummary[]): Figure {
   const series = summaries.map((summary) => {
     const { parts } = summary.rows[0].evaluation.bits;
-    const y = parts.map((_, i) => overSeeds(summary.rows, ({ bits }) => bits.parts[i].bits).mean);
+    const y = parts.map(({ from, to }, i) => {
+      const { mean } = overSeeds(summary.rows, ({ bits }) => bits.parts[i].bits);
+      return mean / (to - from + 1);
+    });
     return [nameOf(summary), { x: parts.map(({ from, to }) => (from + to) / 2), y }] as const;
   });
   return lines(Object.fromEntries(series), {
     ...{ logX: true, logY: true, markers: true },
     xTitle: "t",
-    yTitle: "bits/dim of the part",
+    yTitle: "bits/dim",
   });
 }
 
