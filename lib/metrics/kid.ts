@@ -2,7 +2,7 @@
  * @file The kernel distance of features (Bińkowski et al. 2018): the unbiased estimate of the squared maximum mean
  * discrepancy with the kernel (⟨x, y⟩/D + 1)³. Unlike a Fréchet distance it does not depend on the number of images.
  */
-import type { Estimate } from "../elbo/statistics";
+import { type Estimate, estimate } from "../elbo/statistics";
 import { rng, tf } from "../tensor";
 import { checkRows, eachBlock, numbersOf, type Rows, rowsOf } from "./rows";
 
@@ -44,11 +44,10 @@ export async function kid(a: Rows, b: Rows, { rows = 10_000, seed = 0 }: KidOpti
   return { mean: ownX + ownY - 2 * across, standardError, count: n, reference: m };
 }
 
-/** (n − 1)/n Σ (θ₍₋ᵢ₎ − their mean)². */
+/** (n − 1)/n Σ (θ₍₋ᵢ₎ − their mean)², which is (n − 1)² times the squared standard error of so many draws. */
 function jackknifeVariance(values: number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return ((values.length - 1) / values.length) * squares;
+  const { standardError, count } = estimate(values);
+  return ((count - 1) * standardError) ** 2;
 }
 
 /** All rows, or as many of them, at random. */
@@ -75,14 +74,14 @@ async function kernelSums(a: Rows, other?: Rows): Promise<KernelSums> {
   const b = other ?? a;
   const [byRow, byColumn] = [new Float64Array(a.count), new Float64Array(b.count)];
   const products = (x: tf.Tensor2D, y: tf.Tensor2D) => tf.matMul(x, y, false, true);
-  await eachBlock(a, b, products, ({ row, column, width, values }) => {
-    for (let i = 0; i < values.length; i++) {
-      const [at, to] = [row + Math.floor(i / width), column + (i % width)];
-      if (!other && at === to) continue;
-      const kernel = (values[i] / a.dims + 1) ** 3;
-      byRow[at] += kernel;
-      byColumn[to] += kernel;
-    }
+  await eachBlock(a, b, products, ({ row, column, height, width, values }) => {
+    for (let i = 0; i < height; i++)
+      for (let j = 0; j < width; j++) {
+        if (!other && row + i === column + j) continue;
+        const kernel = (values[i * width + j] / a.dims + 1) ** 3;
+        byRow[row + i] += kernel;
+        byColumn[column + j] += kernel;
+      }
   });
   return { total: byRow.reduce((sum, value) => sum + value, 0), byRow, byColumn };
 }

@@ -18,9 +18,9 @@ import {
   previousPath,
   resume,
   saveCheckpoint,
-  saveHalf,
   writeWhole,
 } from ".";
+import { saveHalf } from "./checkpoint";
 import { fromHalf, toHalf } from "./safetensors";
 import { type Trainer, trainer } from "./trainer";
 

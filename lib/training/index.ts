@@ -8,7 +8,6 @@ export {
   resume,
   saveAverages,
   saveCheckpoint,
-  saveHalf,
   writeWhole,
 } from "./checkpoint";
 export {

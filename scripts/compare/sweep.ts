@@ -100,15 +100,13 @@ function sweepRuns(options: Given, folder: string): SweepRun[] {
   ).flat();
 }
 
-const MAY_DIFFER = ["parameterization", "weighting", "seed"];
+const MAY_DIFFER = ["parameterization", "weighting", "seed"] as const;
 
 /** Throws where two configurations differ in more than what is compared. */
 function checkAlike(configs: readonly { name: string; config: RunConfig }[]): void {
   const [first, ...others] = configs;
   for (const { name, config } of others) {
-    const differs = (Object.keys(config) as (keyof RunConfig)[]).find(
-      (key) => !MAY_DIFFER.includes(key) && JSON.stringify(config[key]) !== JSON.stringify(first.config[key]),
-    );
+    const differs = differingKey(first.config, config, MAY_DIFFER);
     if (differs)
       throw new Error(
         `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all: what differs besides parameterization and weighting cannot be told apart from them.`,

@@ -96,9 +96,9 @@ function howMeasured({ name, evaluation }: ShippedModel): string[] {
 
 /** The twins among the models, as rows of a comparison; none where there is nothing to compare. Throws where they were measured in different ways. */
 export function comparedTwins(models: readonly ShippedModel[]): SweepRow[] {
-  const rows = TWINS.flatMap((twin) => models.filter(({ name }) => name === twin)).flatMap(
-    ({ name, config, about: { hours }, evaluation }) =>
-      evaluation ? [{ name, config, hours, evaluation }] : [],
+  const twins = models.filter(({ name }) => TWINS.some((one) => one === name));
+  const rows = twins.flatMap(({ name, config, about: { hours }, evaluation }) =>
+    evaluation ? [{ name, config, hours, evaluation }] : [],
   );
   return rows.length > 1 ? comparable(rows) : [];
 }

@@ -135,8 +135,12 @@ function resumedConfig(options: Given, from: Checkpoint, name: string, out: stri
   return { ...config, steps: options.wholeNumber("steps", config.steps) };
 }
 
-/** The first key but `steps` in which two configurations differ. */
-export const differingKey = (a: RunConfig, b: RunConfig): keyof RunConfig | undefined =>
+/** The first key in which two configurations differ, but for those that may: unless told otherwise the steps. */
+export const differingKey = (
+  a: RunConfig,
+  b: RunConfig,
+  mayDiffer: readonly (keyof RunConfig)[] = ["steps"],
+): keyof RunConfig | undefined =>
   (Object.keys(b) as (keyof RunConfig)[]).find(
-    (key) => key !== "steps" && JSON.stringify(a[key]) !== JSON.stringify(b[key]),
+    (key) => !mayDiffer.includes(key) && JSON.stringify(a[key]) !== JSON.stringify(b[key]),
   );
