@@ -75,6 +75,10 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const { options, seed, n, rows, draws, clip } = request;
   const { trained, mark } = openWhole(request.checkpoint);
   const { config, model, step } = trained;
+  if (step !== (request.trainedSteps ?? step))
+    throw new Error(
+      `${request.checkpoint} has ${step} steps of training behind it, expected ${request.trainedSteps}. Train it on with --resume, or give its own number.`,
+    );
   const { train, test, description } = await loadImages(config, { dir: request.data });
   const shape = imageShape(config);
   const path = request.classifier ?? classifierPath(config.data);

@@ -61,7 +61,7 @@ test("a task of the Slurm array trains its own configuration, and goes on with i
   const evaluate = readFileSync(join(folder, "evaluate.sbatch"), "utf8");
   assert.match(
     evaluate,
-    /scripts\/evaluate\.ts --checkpoint "\$out\/checkpoint\.safetensors" --data '.*' --out "\$out\/evaluation-\$steps"/,
+    /scripts\/evaluate\.ts --checkpoint "\$out\/checkpoint\.safetensors" --trained-steps "\$steps" --data '.*' --out "\$out\/evaluation-\$steps"/,
   );
   assert.equal(spawnSync("sh", ["-n", join(folder, "evaluate.sbatch")]).status, 0);
 });

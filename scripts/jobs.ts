@@ -57,7 +57,7 @@ function script(stage: Stage, jobs: Jobs): string {
     `exec node --import tsx scripts/train.ts ${set} --data ${quoted(data)} --out "$out" --steps "$steps" "$@"`,
   ];
   const evaluate = [
-    `exec node --import tsx scripts/evaluate.ts --checkpoint "$out/checkpoint.safetensors" --data ${quoted(data)} --out "$out/evaluation-$steps"`,
+    `exec node --import tsx scripts/evaluate.ts --checkpoint "$out/checkpoint.safetensors" --trained-steps "$steps" --data ${quoted(data)} --out "$out/evaluation-$steps"`,
   ];
   return [
     "set -eu",

@@ -14,7 +14,6 @@
  */
 import { TOYS, type Toy, type ToyName, toy } from "../data";
 import {
-  atStep,
   linearSchedule,
   type Model,
   PARAMETERIZATIONS,
@@ -22,7 +21,6 @@ import {
   type Predict,
   type Schedule,
   sample,
-  sigma2,
 } from "../diffusion";
 import {
   type BoundEstimate,
@@ -40,6 +38,7 @@ import {
 import { type W2WithFloor, w2WithFloor } from "../metrics";
 import { mlp } from "../nets";
 import { compile, rng, tf } from "../tensor";
+import { readOut } from "./readout";
 import { type Trainer, trainer } from "./trainer";
 
 /** One training of the grid. */
@@ -124,21 +123,6 @@ export function comparisonCells(grid: {
   ).flat();
 }
 
-/**
- * What a network's output F is read as. x0, ε and v have size 1 at every t and are F itself. The mean differs from x_t by
- * about a hundredth, so a network that returned it would learn little but to copy: μ_θ = x_t + σ_t F, with the bound's
- * weight ½ on F at every t. The score grows as 1/√(1−ᾱ_t), and is F divided by that root.
- */
-export function readOut(schedule: Schedule, kind: Parameterization, output: Predict): Predict {
-  if (kind === "mean") {
-    const sigmaStd = sigma2(schedule, VARIANCE).map(Math.sqrt);
-    return (xt, t) => tf.tidy(() => xt.add(output(xt, t).mul(atStep(sigmaStd, t, xt.rank))));
-  }
-  if (kind === "score")
-    return (xt, t) => tf.tidy(() => output(xt, t).div(atStep(schedule.sqrtOneMinusAlphaBar, t, xt.rank)));
-  return output;
-}
-
 /** t as every cell draws it: with equal chances uniform on 1…T, or with probability ∝ β_t/(1−ᾱ_t). */
 export function comparisonSteps({ numSteps, betaVar, oneMinusAlphaBar }: Schedule): StepSampler {
   const shape = betaVar.map((beta, t) => (t === 0 ? 0 : beta / oneMinusAlphaBar[t]));
@@ -185,7 +169,7 @@ function trainerOf(cell: ComparisonCell, settings: ComparisonSettings): Trainer 
   const { parameterization, weighting, seed } = cell;
   const { data, steps, batch, hidden = 128, learningRate = 0.01 } = settings;
   const net = mlp({ hidden, inputGain: INPUT_GAIN, seed: streamSeed(seed, "weights") });
-  const apply = readOut(SCHEDULE, parameterization, net.apply);
+  const apply = readOut({ schedule: SCHEDULE, parameterization, variance: VARIANCE }, net.apply);
   const weights = lossWeights(SCHEDULE, { parameterization, weighting, variance: VARIANCE });
   const untrained = untrainedLoss(modelOf(apply, parameterization), weights, data, seed);
   return trainer({

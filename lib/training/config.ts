@@ -25,6 +25,7 @@ import {
 } from "../nets";
 import { compile, PRODUCT_PRECISIONS, type ProductPrecision, type tf } from "../tensor";
 import { type Checkpoint, loadCheckpoint, loadWeights } from "./checkpoint";
+import { readOut } from "./readout";
 
 /** The sets of images that a run can be of. */
 export const IMAGE_DATA = ["cifar10", "mnist"] as const;
@@ -37,7 +38,7 @@ export interface RunConfig {
   schedule: ScheduleName;
   /** T. */
   numSteps: number;
-  /** What the net predicts. */
+  /** What the net predicts; how its output is read as that, `readOut` says. */
   parameterization: Parameterization;
   weighting: WeightingName;
   /** σ_t² of the bound, which the weighting "vlb" and ancestral sampling use. */
@@ -153,10 +154,11 @@ export function imageShape({ net }: RunConfig, where = "imageShape"): [number, n
   return [imageSize, imageSize, imageChannels];
 }
 
-/** The schedule and the untrained net of a run. The caller disposes the net. */
+/** The schedule and the untrained net of a run, its output read as the run's parameterization. The caller disposes the net. */
 export function buildRun(config: RunConfig): { schedule: Schedule; net: Net } {
   const schedule = scheduleByName(config.schedule, { numSteps: config.numSteps });
-  return { schedule, net: createNet(config.net, config.seed) };
+  const net = createNet(config.net, config.seed);
+  return { schedule, net: { ...net, apply: readOut({ ...config, schedule }, net.apply) } };
 }
 
 /** A trained net with what it was trained as. */

@@ -35,6 +35,7 @@ export {
   runConfig,
   type TrainedModel,
 } from "./config";
+export { readOut } from "./readout";
 export { type ArrayEntry, decodeSafetensors, encodeSafetensors, type Precision } from "./safetensors";
 export {
   type AboutModel,

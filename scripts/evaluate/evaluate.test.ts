@@ -131,6 +131,11 @@ describe("npm run evaluate", async () => {
       assert.match(errors, message);
       assert.equal(errors.trim().split("\n").length, 1, errors);
     };
+    await refused(
+      asked("unfinished", "--trained-steps", "7"),
+      /model\.safetensors has \d+ steps of training behind it, expected 7/,
+    );
+    assert.ok(!existsSync(at("unfinished/state.json")), "a folder that is not yet its turn");
     await refused(asked("a", "--guidance", "2"), /--guidance needs a model that was told classes/);
     await writeClassifier(at("small.safetensors"), 16);
     await refused(

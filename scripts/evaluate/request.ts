@@ -3,7 +3,19 @@ import { VARIANCES } from "../../lib/diffusion";
 import { type Options, readOptions } from "../options";
 
 const VALUES = [
-  ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance", "guidance"] as const),
+  ...([
+    "checkpoint",
+    "data",
+    "out",
+    "trained-steps",
+    "n",
+    "seed",
+    "sampler",
+    "steps",
+    "eta",
+    "variance",
+    "guidance",
+  ] as const),
   ...([
     "bits-images",
     "parts",
@@ -24,6 +36,7 @@ export const USAGE = `npm run evaluate -- --checkpoint FILE [options]
   --checkpoint FILE   what npm run train or npm run export wrote
   --data DIR          the folder of the data set; without it the set is downloaded once
   --out DIR           what is known so far; the same command goes on from there (runs/evaluation)
+  --trained-steps N   refuses a checkpoint of other than N steps of training, as of a run that is not through
   --report FILE       gets what was found, as JSON, such as assets/cifar10/evaluation.json
   --json              one JSON object in place of the table
   --seed N            of all draws (0)
@@ -55,6 +68,8 @@ export interface Request {
   checkpoint: string;
   data: string | undefined;
   out: string;
+  /** Training steps that the checkpoint must have behind it; undefined for any. */
+  trainedSteps: number | undefined;
   /** Another place for the report. */
   report: string | undefined;
   /** Undefined for the one that comes with the project. */
@@ -73,6 +88,10 @@ export interface Request {
   neighbours: number;
 }
 
+/** The whole number of an option, undefined where it was not given. */
+const wholeOrNone = (options: Given, name: "trained-steps" | "reference", most: number, least = 1) =>
+  options.text(name) === undefined ? undefined : options.wholeNumber(name, least, most, least);
+
 /** What was asked for, as far as it can be checked without the checkpoint; "help" where that was. Throws one line on the first mistake. */
 export function parseRequest(args: readonly string[]): Request | "help" {
   const options = readOptions(args, { values: VALUES, flags: FLAGS });
@@ -84,6 +103,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     checkpoint,
     data: options.text("data"),
     out: options.text("out") ?? "runs/evaluation",
+    trainedSteps: wholeOrNone(options, "trained-steps", 1e9),
     report: options.text("report"),
     classifier: options.text("classifier"),
     clip: !options.flag("unclipped"),
@@ -93,8 +113,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     draws: options.wholeNumber("draws", 1),
     rows: options.wholeNumber("rows", 128),
     n: options.wholeNumber("n", 1000, 1e6, 8),
-    reference:
-      options.text("reference") === undefined ? undefined : options.wholeNumber("reference", 1, 1e9, 8),
+    reference: wholeOrNone(options, "reference", 1e9, 8),
     k: options.wholeNumber("k", 3),
     neighbours: options.wholeNumber("neighbours", 8),
   };
