@@ -226,12 +226,15 @@ const jump = (frameMs: number) => ({
   transition: { duration: 0 },
 });
 
+/** Pixels that the two buttons before the slider take. */
+const BUTTONS_WIDTH = 100;
+
 function sliderOver(names: string[], active: number, label: string, frameMs: number): Partial<Slider> {
   return {
     active,
-    x: 0.12,
-    len: 0.88,
-    pad: { t: 44, b: 0, l: 0, r: 0 },
+    x: 0,
+    len: 1,
+    pad: { t: 44, b: 0, l: BUTTONS_WIDTH, r: 0 }, // in pixels: the buttons are as wide in a narrow figure
     currentvalue: { visible: true, prefix: label ? `${label} = ` : "", xanchor: "left" },
     steps: names.map((name) => ({
       label: name,
