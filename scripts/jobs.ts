@@ -163,7 +163,7 @@ export function writeJobs(args: readonly string[]): string {
     throw new Error(`--${name} is missing, expected ${what}.`);
   };
   const out = needed("out", "a folder for the jobs");
-  const steps = options.text("steps") === undefined ? undefined : options.wholeNumber("steps", 1);
+  const steps = options.wholeNumber("steps", undefined);
   const jobs: Jobs = {
     ...configsOf(options.text("configs") ?? SWEEP, steps),
     data: needed("data", "the folder of the data set, as the tasks see it"),

@@ -15,6 +15,7 @@ test("numbers, lists of numbers and flags, values that begin with a minus too", 
   assert.equal(none.number("mean", 3), 3);
   assert.equal(none.numbers("means"), undefined);
   assert.equal(read("--steps", "0").wholeNumber("steps", 1, 5, 0), 0);
+  assert.equal(read().wholeNumber("steps", undefined), undefined);
 });
 
 const mistakes: [use: (options: ReturnType<typeof read>) => unknown, args: string[], says: RegExp][] = [

@@ -22,8 +22,13 @@ export interface Options<Value extends string, Flag extends string> {
     choices: readonly Choice[],
     otherwise: readonly Choice[],
   ): Choice[];
-  /** A whole number from `least`, default 1, to `most`. */
-  wholeNumber(name: Value, otherwise: number, most?: number, least?: number): number;
+  /** A whole number from `least`, default 1, to `most`; `otherwise`, which may be undefined, where it is not given. */
+  wholeNumber<Otherwise extends number | undefined>(
+    name: Value,
+    otherwise: Otherwise,
+    most?: number,
+    least?: number,
+  ): number | Otherwise;
   /** A finite number. */
   number(name: Value, otherwise: number): number;
   /** A list such as `-1,0.5` of finite numbers; undefined where it is not given. */
@@ -46,7 +51,9 @@ export function readOptions<Value extends string, Flag extends string>(
       return [...new Set(chosen.map((one) => choice(name, one.trim(), choices)))];
     },
     wholeNumber(name, otherwise, most = 1e9, least = 1) {
-      const value = text(name)?.trim() === "" ? Number.NaN : Number(text(name) ?? otherwise);
+      const wanted = text(name) ?? otherwise;
+      if (wanted === undefined) return otherwise;
+      const value = text(name)?.trim() === "" ? Number.NaN : Number(wanted);
       if (Number.isInteger(value) && value >= least && value <= most) return value;
       throw new Error(`--${name} is "${text(name)}", expected a whole number from ${least} to ${most}.`);
     },

@@ -13,7 +13,7 @@ import {
 import { vlbWeights } from "../elbo";
 import { rng, tf } from "../tensor";
 import { assertAllClose, assertClose } from "../testing";
-import { smallRun } from "../testing/images";
+import { smallRun, untrainedCheckpoint } from "../testing/images";
 import { buildRun, modelOf } from "./config";
 import { readOut } from "./readout";
 
@@ -79,13 +79,7 @@ describe("readOut: what a network's output is read as", () => {
 test("a run's net is read as what the run predicts: untrained its mean is x_t, told a class or not, guided or not", () => {
   const config = smallRun({ parameterization: "mean", variance: "betaTilde" }, 3);
   const { net, schedule } = buildRun(config);
-  const tensors = Object.fromEntries(
-    Object.entries(net.variables).map(([name, value]) => [
-      `ema/${name}`,
-      { shape: value.shape, data: Float32Array.from(value.dataSync()) },
-    ]),
-  );
-  const opened = modelOf({ step: 0, config, tensors }, "here");
+  const opened = modelOf(untrainedCheckpoint(config), "here");
   const xt = rng(3).normal([2, 32, 32, 3]);
   const t = tf.tensor1d([1, 600], "int32");
   const labels = tf.tensor1d([0, 2], "int32");

@@ -3,20 +3,9 @@ import { VARIANCES } from "../../lib/diffusion";
 import { type Options, readOptions } from "../options";
 
 const VALUES = [
+  ...(["checkpoint", "data", "out", "n", "seed", "sampler", "steps", "eta", "variance", "guidance"] as const),
   ...([
-    "checkpoint",
-    "data",
-    "out",
     "trained-steps",
-    "n",
-    "seed",
-    "sampler",
-    "steps",
-    "eta",
-    "variance",
-    "guidance",
-  ] as const),
-  ...([
     "bits-images",
     "parts",
     "draws",
@@ -88,10 +77,6 @@ export interface Request {
   neighbours: number;
 }
 
-/** The whole number of an option, undefined where it was not given. */
-const wholeOrNone = (options: Given, name: "trained-steps" | "reference", most: number, least = 1) =>
-  options.text(name) === undefined ? undefined : options.wholeNumber(name, least, most, least);
-
 /** What was asked for, as far as it can be checked without the checkpoint; "help" where that was. Throws one line on the first mistake. */
 export function parseRequest(args: readonly string[]): Request | "help" {
   const options = readOptions(args, { values: VALUES, flags: FLAGS });
@@ -103,7 +88,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     checkpoint,
     data: options.text("data"),
     out: options.text("out") ?? "runs/evaluation",
-    trainedSteps: wholeOrNone(options, "trained-steps", 1e9),
+    trainedSteps: options.wholeNumber("trained-steps", undefined),
     report: options.text("report"),
     classifier: options.text("classifier"),
     clip: !options.flag("unclipped"),
@@ -113,7 +98,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     draws: options.wholeNumber("draws", 1),
     rows: options.wholeNumber("rows", 128),
     n: options.wholeNumber("n", 1000, 1e6, 8),
-    reference: wholeOrNone(options, "reference", 1e9, 8),
+    reference: options.wholeNumber("reference", undefined, 1e9, 8),
     k: options.wholeNumber("k", 3),
     neighbours: options.wholeNumber("neighbours", 8),
   };
