@@ -120,7 +120,7 @@ function tell(text: string): void {
 function progressOf(name: string, steps: number): ((step: number, loss: number) => void) | undefined {
   if (!isTerminal) return undefined;
   return (step, loss) => {
-    if (step % 100 === 1) tell(`${name}: step ${step} of ${steps}, loss ${loss.toPrecision(3)}`);
+    if (step % 100 === 0) tell(`${name}: step ${step} of ${steps}, loss ${loss.toPrecision(3)}`);
   };
 }
 
@@ -192,8 +192,8 @@ async function draw(
 async function compareImages(args: readonly string[]): Promise<void> {
   const request = parseSweep(args);
   if (request === "help") return console.log(SWEEP_USAGE);
-  if (!request.collect) await runSweep(request);
-  const { rows, missing } = collectSweep(request.runs);
+  const failed = request.collect ? [] : await runSweep(request);
+  const { rows, missing } = collectSweep(request.runs, failed);
   const summaries = summarizeSweep(rows);
   const [columns, figure] = [sweepColumns(summaries), sweepFigure(summaries)];
   const json = JSON.stringify({ rows, missing: missing.map(({ name }) => name), published: PUBLISHED });

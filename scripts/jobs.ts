@@ -4,10 +4,10 @@
  * Kubernetes. Each task goes on from its last checkpoint when it is begun again.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
-import { experiments, readConfig } from "./train/request";
+import { experiments, folderNames, readConfig } from "./train/request";
 
 const SCHEDULERS = ["slurm", "kubernetes"] as const;
 const STAGES = ["train", "evaluate"] as const;
@@ -133,9 +133,7 @@ function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs
     throw new Error(
       `--configs are of ${sets.join(" and ")}, expected one data set for all. Render them apart.`,
     );
-  const runs = names.map((name) => basename(name, ".json"));
-  const twice = runs.find((name, i) => runs.indexOf(name) !== i);
-  if (twice) throw new Error(`--configs has two of the name "${twice}", whose runs would share a folder.`);
+  folderNames(names);
   const configs = names.map((name, i) => ({
     name: experiments().includes(name) ? name : resolve(name),
     steps: steps ?? known[i].steps,

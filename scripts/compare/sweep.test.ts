@@ -80,6 +80,9 @@ test("one command trains, evaluates and compares; done once, it is not done agai
   assert.equal(again.status, 0, again.stderr);
   assert.equal(statSync(at("runs/eps/checkpoint.safetensors")).mtimeMs, trained);
   assert.match(again.stdout, /predicts +weighting +seeds +bits\/dim/);
+  const otherwise = compare(...asked("--n", "20"));
+  assert.equal(otherwise.status, 1, "an evaluation of 16 samples is none of 20");
+  assert.match(otherwise.stderr, /holds an evaluation with n 16, asked for is 20.*none of the runs could be/s);
   const more = compare("--configs", configs, "--runs", at("runs"), "--collect", "--steps", "4");
   assert.match(more.stderr, /evaluation-4.report\.json is not there, nor another: no run was evaluated/);
   const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
@@ -151,15 +154,18 @@ test("seeds of a configuration become one line with the standard error over them
 
 test("what cannot be compared is refused in one line", () => {
   const other = configFile("other", { weighting: "vlb", learningRate: 1e-3 });
+  const again = configFile("again");
   const cases: [string[], RegExp][] = [
     [
       ["--configs", `${configs},${other}`, "--data", folder],
       /other\.json has learningRate 0\.001, .*eps\.json has 0\.0005, expected the same in all/,
     ],
     [
-      ["--configs", `${at("eps.json")},${at("eps.json")}`, "--data", folder],
+      ["--configs", `${at("eps.json")},${again}`, "--data", folder],
       /two that predict and weigh alike: eps, simple/,
     ],
+    [["--configs", "a/x.json,b/x.json", "--data", folder], /--configs has two of the name "x"/],
+    [["--configs", configs, "--collect", "--n", "20"], /--n is for evaluations, and --collect makes none/],
     [["--configs", configs], /--data is missing, expected the folder of the data set, or --collect/],
     [["--configs", configs, "--data", folder, "--seeds", "0"], /--seeds is "0"/],
   ];

@@ -5,14 +5,14 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import type { Evaluation } from "../../lib/metrics";
 import { loadCheckpoint, type RunConfig, runConfig } from "../../lib/training";
 import { SWEEP } from "../jobs";
 import { type Options, readOptions } from "../options";
 import { interruption } from "../progress";
 import { checkpointPath, configPath, readMetrics } from "../train/folder";
-import { differingKey, readConfig } from "../train/request";
+import { differingKey, folderNames, readConfig } from "../train/request";
 
 export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [options]
 
@@ -70,6 +70,11 @@ export function parseSweep(args: readonly string[]): SweepRequest | "help" {
   const data = options.text("data");
   if (!data && !collect)
     throw new Error("--data is missing, expected the folder of the data set, or --collect.");
+  const idle = FOR_EVALUATE.find((name) => collect && options.text(name) !== undefined);
+  if (idle)
+    throw new Error(
+      `--${idle} is for evaluations, and --collect makes none. Leave it out, or leave out --collect.`,
+    );
   return {
     runs: sweepRuns(options, folder),
     data: data ?? "",
@@ -86,6 +91,7 @@ export function parseSweep(args: readonly string[]): SweepRequest | "help" {
 /** The runs, seed by seed, so that an interrupted sweep is one of fewer seeds. */
 function sweepRuns(options: Given, folder: string): SweepRun[] {
   const sources = (options.text("configs") ?? SWEEP).split(",").map((name) => name.trim());
+  const names = folderNames(sources);
   const seeds = options.wholeNumber("seeds", 1, 1000);
   const configs = sources.map((source) => {
     const config = readConfig(source);
@@ -93,8 +99,8 @@ function sweepRuns(options: Given, folder: string): SweepRun[] {
   });
   checkCompared(configs);
   return Array.from({ length: seeds }, (_, seed) =>
-    configs.map(({ name: source, config }) => {
-      const name = `${basename(source, ".json")}${seed === 0 ? "" : `-seed${seed}`}`;
+    configs.map(({ name: source, config }, i) => {
+      const name = `${names[i]}${seed === 0 ? "" : `-seed${seed}`}`;
       return { name, source, config: { ...config, seed }, folder: join(folder, name) };
     }),
   ).flat();
@@ -127,9 +133,10 @@ export class Interrupted extends Error {}
 
 /**
  * Trains and evaluates what is missing, telling on standard error; a run that fails, as one that diverges, does not hold
- * up the others. Throws `Interrupted`, and where a folder holds another run than the one asked for.
+ * up the others. Returns those that failed. Throws `Interrupted`, and where a folder holds another run than the one asked
+ * for.
  */
-export async function runSweep({ runs, data, evaluateArgs }: SweepRequest): Promise<void> {
+export async function runSweep({ runs, data, evaluateArgs }: SweepRequest): Promise<SweepRun[]> {
   const signal = interruption("finishing this batch; the same command goes on from here");
   const command = (script: "train" | "evaluate", args: string[]) => runCommand(script, args, signal);
   const complete = async (run: SweepRun) => {
@@ -140,6 +147,7 @@ export async function runSweep({ runs, data, evaluateArgs }: SweepRequest): Prom
     ]);
   };
   runs.forEach(stepsTaken); // before hours are spent
+  const failed: SweepRun[] = [];
   for (const [i, run] of runs.entries()) {
     process.stderr.write(`[${i + 1}/${runs.length}] ${run.name}\n`);
     try {
@@ -147,8 +155,10 @@ export async function runSweep({ runs, data, evaluateArgs }: SweepRequest): Prom
     } catch (error) {
       if (error instanceof Interrupted) throw error;
       process.stderr.write(`${run.name}: ${(error as Error).message}\n`);
+      failed.push(run);
     }
   }
+  return failed;
 }
 
 /** Of these weights: those of a run that goes on are measured elsewhere. */
@@ -204,13 +214,18 @@ export interface SweepRow {
 /** What a sweep has so far. */
 export interface Sweep {
   rows: SweepRow[];
-  /** Runs that were not evaluated: they diverged, or wait. */
+  /** Runs that were not evaluated as asked for: they diverged, wait, or their folders hold another evaluation. */
   missing: SweepRun[];
 }
 
-/** The rows of the runs that were evaluated. Throws where there is none, and on one that cannot be compared with the first. */
-export function collectSweep(runs: readonly SweepRun[]): Sweep {
-  const missing = runs.filter((run) => !existsSync(reportPath(run)));
+/**
+ * The rows of the runs that were evaluated, but for those that have just failed: a report of theirs is of something
+ * else. Throws where there is none, and on one that cannot be compared with the first.
+ */
+export function collectSweep(runs: readonly SweepRun[], failed: readonly SweepRun[] = []): Sweep {
+  const missing = runs.filter((run) => failed.includes(run) || !existsSync(reportPath(run)));
+  if (failed.length === runs.length)
+    throw new Error("none of the runs could be trained and evaluated; the reasons stand above.");
   if (missing.length === runs.length)
     throw new Error(
       `${reportPath(runs[0])} is not there, nor another: no run was evaluated after so many steps. Leave --collect out, or run the jobs.`,

@@ -107,6 +107,14 @@ function newConfig(options: Given, name: string): RunConfig {
   return runConfig({ ...config, ...Object.fromEntries(given), steps }, `train ${name}`);
 }
 
+/** The names of the folders that runs of these configurations get. Throws where two would share one. */
+export function folderNames(sources: readonly string[]): string[] {
+  const names = sources.map((source) => basename(source, ".json"));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice) throw new Error(`--configs has two of the name "${twice}", whose runs would share a folder.`);
+  return names;
+}
+
 /** The configuration in a file, or the one of this name that comes with the project. */
 export function readConfig(name: string): RunConfig {
   const path = experiments().includes(name) ? join(EXPERIMENTS, `${name}.json`) : name;
