@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -66,6 +66,7 @@ test("a task of the Slurm array trains its own configuration, and goes on with i
   assert.equal(spawnSync("sh", ["-n", join(folder, "evaluate.sbatch")]).status, 0);
 });
 
+const POD = ["--image", "registry/lower-bound:1", "--claim", "course"];
 const kubectl = spawnSync("kubectl", ["version", "--client"]).status === 0;
 
 /** Every entry of `part` that `whole` does not have, by its path. */
@@ -77,7 +78,7 @@ function missing(part: unknown, whole: unknown, path = ""): string[] {
 }
 
 test("the Kubernetes Job has a task for each configuration, runs the same script, and kubectl knows its every field", () => {
-  const told = asked("kubernetes", "--image", "registry/lower-bound:1", "--claim", "course", "--gpu");
+  const told = asked("kubernetes", ...["--data", "/shared/data", "--runs", "/shared/runs"], ...POD, "--gpu");
   assert.match(
     told,
     /^kubectl create -f .*train\.json\nuntil kubectl get .*\nkubectl create -f .*evaluate\.json$/,
@@ -101,8 +102,14 @@ test("the Kubernetes Job has a task for each configuration, runs the same script
   }
   const job = JSON.parse(readFileSync(join(folder, "train.json"), "utf8"));
   const [, ...args] = job.spec.template.spec.containers[0].command;
-  task(args, { JOB_COMPLETION_INDEX: "0" });
-  const { config } = loadCheckpoint(join(runs, "tiny-eps", "checkpoint.safetensors"));
+  const volume = mkdtempSync(join(tmpdir(), "lower-bound-volume-")); // what the pod has at /shared
+  symlinkSync(folder, join(volume, "data"));
+  task(
+    args.map((arg: string) => arg.replaceAll("/shared", volume)),
+    { JOB_COMPLETION_INDEX: "0" },
+  );
+  const { config } = loadCheckpoint(join(volume, "runs", "tiny-eps", "checkpoint.safetensors"));
+  rmSync(volume, { recursive: true });
   assert.equal((config as { parameterization: string }).parameterization, "eps");
 });
 
@@ -112,6 +119,14 @@ test("mistakes get one line", () => {
     [() => writeJobs(["slurm", "--data", "d"]), /^--out is missing, expected a folder/],
     [() => writeJobs(["slurm", "--out", "o"]), /^--data is missing, expected the folder/],
     [() => asked("kubernetes"), /^--image is missing, expected the image/],
+    [
+      () => asked("kubernetes", ...POD, "--data", "/shared/d", "--runs", "runs"),
+      /^--runs is runs, expected a folder in \/shared, where a pod has the volume of --claim/,
+    ],
+    [
+      () => asked("kubernetes", ...POD, "--data", "/shared/../d", "--runs", "/shared/r"),
+      /^--data is .*, expected a folder in/,
+    ],
     [
       () => asked("slurm", "--configs", "cifar10,mnist"),
       /^--configs are of cifar10 and mnist, expected one data set/,

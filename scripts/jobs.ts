@@ -4,7 +4,7 @@
  * Kubernetes. Each task goes on from its last checkpoint when it is begun again.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, posix, resolve } from "node:path";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
 import { experiments, folderNames, readConfig } from "./train/request";
@@ -13,6 +13,9 @@ const SCHEDULERS = ["slurm", "kubernetes"] as const;
 const STAGES = ["train", "evaluate"] as const;
 type Stage = (typeof STAGES)[number];
 
+/** Where a pod has the volume that outlasts it. */
+const SHARED = "/shared";
+
 /** The comparison's configurations. */
 export const SWEEP = "cifar10-mean,cifar10-x0,cifar10-eps,cifar10";
 const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [options]
@@ -20,7 +23,7 @@ const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [opt
   --out DIR        gets train and evaluate, as .sbatch for Slurm, as .json for Kubernetes
   --data DIR       the folder of the data set, as the tasks see it
   --configs LIST   of ${experiments().join(", ")}, or files (${SWEEP})
-  --runs DIR       the folder of the runs, as the tasks see it (runs/sweep)
+  --runs DIR       the folder of the runs, as the tasks see it (runs/sweep; Kubernetes: ${SHARED}/runs/sweep)
   --project DIR    this project, set up, as the tasks see it (where it is now)
   --steps N        in place of what the configurations say
   --hours N        the time limit of a Slurm task (24)
@@ -28,7 +31,7 @@ const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [opt
   --memory N       of each task, in GiB (8)
   --gpu            a GPU for each task; the project is then set up with npm run setup -- --gpu
   --image NAME     Kubernetes: the image that holds the project
-  --claim NAME     Kubernetes: a persistent volume claim, mounted at /shared, for data and runs`;
+  --claim NAME     Kubernetes: a persistent volume claim, mounted at ${SHARED}, for data and runs`;
 
 /** What the tasks are, and what each may use. */
 export interface Jobs {
@@ -98,7 +101,7 @@ export function kubernetesJob(stage: Stage, jobs: Jobs, image: string, claim: st
     image,
     command: ["sh", "-c", script(stage, jobs)],
     resources: { requests: { cpu: String(cpus), memory: `${memory}Gi` }, limits: atMost },
-    volumeMounts: [{ name: "shared", mountPath: "/shared" }],
+    volumeMounts: [{ name: "shared", mountPath: SHARED }],
   };
   return {
     apiVersion: "batch/v1",
@@ -141,6 +144,14 @@ function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs
   return { configs, set: sets[0] };
 }
 
+/** Throws unless a pod finds the folder on its volume. */
+function checkShared(name: string, folder: string): void {
+  if (posix.normalize(folder).startsWith(`${SHARED}/`)) return;
+  throw new Error(
+    `--${name} is ${folder}, expected a folder in ${SHARED}, where a pod has the volume of --claim: all else is gone with the pod.`,
+  );
+}
+
 /** Writes the jobs that were asked for; returns how to hand them over. Throws one line on the first mistake. */
 export function writeJobs(args: readonly string[]): string {
   const [scheduler, ...rest] = args;
@@ -165,7 +176,7 @@ export function writeJobs(args: readonly string[]): string {
   const jobs: Jobs = {
     ...configsOf(options.text("configs") ?? SWEEP, steps),
     data: needed("data", "the folder of the data set, as the tasks see it"),
-    runs: options.text("runs") ?? "runs/sweep",
+    runs: options.text("runs") ?? (scheduler === "kubernetes" ? `${SHARED}/runs/sweep` : "runs/sweep"),
     project: options.text("project") ?? resolve(__dirname, ".."),
     hours: options.wholeNumber("hours", 24),
     cpus: options.wholeNumber("cpus", 4),
@@ -185,6 +196,7 @@ export function writeJobs(args: readonly string[]): string {
   }
   const image = needed("image", "the image that holds the project");
   const claim = needed("claim", "a persistent volume claim for data and runs");
+  for (const name of ["data", "runs"] as const) checkShared(name, jobs[name]);
   for (const stage of STAGES)
     write(`${stage}.json`, `${JSON.stringify(kubernetesJob(stage, jobs, image, claim), null, 2)}\n`);
   const ended = `kubectl get -f ${train} -o "jsonpath={.status.conditions[*].type}" | grep -qwE "Complete|Failed"`;

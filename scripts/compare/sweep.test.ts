@@ -82,7 +82,10 @@ test("one command trains, evaluates and compares; done once, it is not done agai
   assert.match(again.stdout, /predicts +weighting +seeds +bits\/dim/);
   const otherwise = compare(...asked("--n", "20"));
   assert.equal(otherwise.status, 1, "an evaluation of 16 samples is none of 20");
-  assert.match(otherwise.stderr, /holds an evaluation with n 16, asked for is 20.*none of the runs could be/s);
+  assert.match(
+    otherwise.stderr,
+    /holds an evaluation with n 16, asked for is 20.*none of the runs could be/s,
+  );
   const more = compare("--configs", configs, "--runs", at("runs"), "--collect", "--steps", "4");
   assert.match(more.stderr, /evaluation-4.report\.json is not there, nor another: no run was evaluated/);
   const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
