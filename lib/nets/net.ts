@@ -43,6 +43,8 @@ const BUILDERS = {
 export const NETS = Object.keys(BUILDERS) as (keyof typeof BUILDERS)[];
 
 function builderOf(caller: string, config: NetConfig) {
+  if (typeof config !== "object" || config === null)
+    throw new Error(`${caller}: the net is ${JSON.stringify(config)}, expected an object with "kind", ….`);
   const { build, known } = BUILDERS[config.kind] ?? {};
   if (!build)
     throw new Error(`${caller}: unknown kind of net "${config.kind}", expected one of ${NETS.join(", ")}.`);

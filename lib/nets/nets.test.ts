@@ -390,6 +390,14 @@ test("impossible sizes and inputs are refused by name", () => {
   assert.throws(() => createNet(unknown), /unknown kind of net "resnet", expected one of mlp, unet/);
   assert.throws(() => unet({ dropout: 1 }), /unet: dropout is 1, expected a rate from 0 to below 1/);
   assert.throws(() => unet({ classes: -1 }), /unet: classes is -1, expected their number/);
+  const ofJson = (options: object) => unet(options as Parameters<typeof unet>[0]);
+  assert.throws(() => ofJson({ dropout: "0.1" }), /unet: dropout is 0\.1, expected a rate/);
+  assert.throws(() => ofJson({ attention: 16 }), /unet: attention is 16, expected a list such as/);
+  assert.throws(() => ofJson({ multipliers: 2 }), /unet: multipliers is 2, expected a list such as/);
+  assert.throws(
+    () => unet({ imageSize: 28, multipliers: [1, 2], patch: 2, attention: [16] }),
+    /unet: attention is at 16, expected some of its resolutions 14, 7\./,
+  );
   const misspelt = { kind: "unet", chanels: 8 } as unknown as NetConfig;
   for (const use of [createNet, parameterCount])
     assert.throws(

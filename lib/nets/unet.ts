@@ -32,7 +32,7 @@ export interface UnetOptions {
   multipliers?: readonly number[];
   /** Residual blocks of each level on the way down; one more on the way up. Default 2. */
   blocks?: number;
-  /** Resolutions with self-attention after each block; the middle always has it. Default [16]. */
+  /** Resolutions with self-attention after each block, of those that the net has; the middle always has it. Default [16]. */
   attention?: readonly number[];
   /** Squares of this many pixels become channels before the first layer (space to depth), 1 for none. Default 1. */
   patch?: number;
@@ -57,6 +57,9 @@ export const UNET_OPTIONS = Object.keys(DEFAULTS) as readonly (keyof UnetOptions
 /** The options with their defaults; throws where they do not fit each other. */
 function checked(options: UnetOptions): Required<UnetOptions> {
   const full = { ...DEFAULTS, ...options };
+  for (const name of ["multipliers", "attention"] as const)
+    if (!Array.isArray(full[name]))
+      throw new Error(`unet: ${name} is ${JSON.stringify(full[name])}, expected a list such as [1, 2].`);
   const numbers: Record<string, number> = Object.fromEntries(
     (Object.keys(SIZES) as (keyof typeof SIZES)[]).map((name) => [name, full[name]]),
   );
@@ -73,11 +76,22 @@ function checked(options: UnetOptions): Required<UnetOptions> {
     );
   if (full.channels % 4 !== 0)
     throw new Error(`unet: channels is ${full.channels}, expected a multiple of 4.`);
-  if (!(full.dropout >= 0 && full.dropout < 1))
+  if (options.attention) checkAttention(full);
+  if (!(typeof full.dropout === "number" && full.dropout >= 0 && full.dropout < 1))
     throw new Error(`unet: dropout is ${full.dropout}, expected a rate from 0 to below 1.`);
   if (!(Number.isInteger(full.classes) && full.classes >= 0))
     throw new Error(`unet: classes is ${full.classes}, expected their number, or 0 for none.`);
   return full;
+}
+
+/** Throws on a resolution that the net does not come through: it would have no attention there, without a word. */
+function checkAttention({ attention, imageSize, patch, multipliers }: Required<UnetOptions>): void {
+  const resolutions = multipliers.map((_, level) => imageSize / patch / 2 ** level);
+  const strange = attention.find((resolution) => !resolutions.includes(resolution));
+  if (strange !== undefined)
+    throw new Error(
+      `unet: attention is at ${strange}, expected some of its resolutions ${resolutions.join(", ")}.`,
+    );
 }
 
 /** Where on its way down or up a net is being built. */

@@ -28,6 +28,7 @@ const mistakes: [value: unknown, says: RegExp][] = [
   [{ net: { ...net, widht: 3 } }, /^here: "net": .*unknown key "widht", expected some of kind, imageSize/],
   [{ net: { kind: "resnet" } }, /^here: "net": .*unknown kind of net "resnet"/],
   [{ net: { ...net, imageSize: 30 } }, /^here: "net": unet: imageSize is 30, expected a multiple of 4/],
+  [{ net: null }, /^here: "net": .*the net is null, expected an object with "kind"/],
   [{ net: { kind: "mlp" } }, /^here: the net is of points \("mlp"\), expected "unet"/],
   [{ data: "imagenet" }, /^here: "data" is "imagenet", expected one of cifar10, mnist/],
   [{ schedule: "quadratic" }, /"schedule" is "quadratic", expected one of linear, cosine/],
