@@ -20,7 +20,7 @@ import { openStore } from "./evaluate/store";
 import { withFolder } from "./lock.mjs";
 import { interruption, runMain, showBar } from "./progress";
 import { planOf, refuseClasses } from "./sample/request";
-import { loadImages } from "./train/images";
+import { loadImages, markOf } from "./train/images";
 
 const fingerprint = (path: string): string =>
   createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
@@ -94,7 +94,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
 
   const store = openStore(request.out, {
     checkpoint: mark,
-    data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images`,
+    data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images of mark ${markOf(train, test)}`,
     plan: createHash("sha256").update(JSON.stringify(plan)).digest("hex").slice(0, 16),
     ...{ n, seed, rows, draws, parts, images, reference, clip },
     ...(guidance !== undefined && { guidance }),

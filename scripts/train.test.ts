@@ -150,14 +150,15 @@ describe("npm run train", () => {
     assert.equal(killed.code, null);
     const { step } = checkpointOf("killed");
     const steps = Math.max(step, lossesOf("killed").length) + 2;
+    const halfWritten = `${watched}.1.partial`;
+    writeFileSync(halfWritten, "as a kill in the midst of writing leaves it");
     const rest = await command("train", tiny("killed", steps, "--resume"));
     assert.equal(rest.code, 0, rest.errors);
     const whole = await command("train", tiny("unkilled", steps, ...settings));
     assert.equal(whole.code, 0, whole.errors);
     assert.deepEqual(lossesOf("killed"), lossesOf("unkilled"));
     assert.deepEqual(checkpointOf("killed"), checkpointOf("unkilled"));
-    const left = readdirSync(join(folder, "killed")).filter((name) => name.endsWith(".safetensors"));
-    assert.ok(left.includes("checkpoint.safetensors"));
+    assert.ok(!existsSync(halfWritten), "what a kill left half written goes");
   });
 
   test("where a checkpoint cannot be written, the last one stays and the run can go on", async () => {
@@ -275,7 +276,7 @@ describe("npm run train", () => {
         /whole was begun with another net than cifar10 has\. Leave --config out/,
       ],
       [["mnist", "--out", join(folder, "whole"), "--resume"], /whole is a run on cifar10/],
-      [tiny("no", 5, "--resume"), /^loadCheckpoint: .*no such file/],
+      [tiny("no", 5, "--resume"), /no holds no checkpoint to go on from\. Leave --resume out, or name/],
       [tiny("cut", 5, "--resume"), /^loadCheckpoint: .*truncated/],
     ];
     for (const [args, message] of cases)
@@ -295,6 +296,17 @@ describe("npm run train", () => {
       assert.match(errors, says);
     }
     assert.ok(!existsSync(join(folder, "no")));
+    const others = join(folder, "others");
+    mkdirSync(others);
+    writeFileSync(join(others, "data_batch_1.bin"), records.subarray(0, 6 * RECORD));
+    const before = readFileSync(checkpointFile("whole"));
+    const mixed = await command("train", [...tiny("whole", 9, "--resume"), "--data", others]);
+    assert.equal(mixed.code, 1);
+    assert.match(
+      mixed.errors,
+      /^train: .*whole was begun with other images \(.*\)\. Give the same --data\.$/m,
+    );
+    assert.deepEqual(readFileSync(checkpointFile("whole")), before);
   });
 
   test("a run that has taken its steps says so when begun again, and is as it was; its configuration may be named", async () => {

@@ -7,7 +7,7 @@
 import "./engine";
 
 import { existsSync } from "node:fs";
-import { type DownloadProgress, imageBatches } from "../lib/data";
+import { type DownloadProgress, type ImageSet, imageBatches } from "../lib/data";
 import { parameterCount } from "../lib/nets";
 import { engine, type Rng } from "../lib/tensor";
 import {
@@ -23,13 +23,11 @@ import {
 import { withFolder } from "./lock.mjs";
 import { interruption, runMain, showBar, showLine, statusOf } from "./progress";
 import { addMetric, checkpointPath, openFolder } from "./train/folder";
-import { loadImages } from "./train/images";
+import { loadImages, markOf } from "./train/images";
 import { parseRequest, type Request, USAGE } from "./train/request";
 
-/** Resolves to the trainer at its first or next step. */
-async function prepare({ dir, config, from }: Request): Promise<Trainer> {
-  const { train, description } = await loadImages(config, { dir, onProgress: showDownload });
-  console.log(`${description}\n${engine.description}`);
+/** The trainer at its first or next step. */
+function prepare({ config, from }: Request, train: ImageSet): Trainer {
   console.log(`${parameterCount(config.net).toLocaleString("en")} weights, ${describe(config)}`);
   const { net, schedule } = buildRun(config);
   const batches = imageBatches(train);
@@ -95,12 +93,14 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
 async function main(): Promise<void> {
   const request = parseRequest(process.argv.slice(2));
   if (request === "help") return console.log(USAGE);
-  const { out, from, config } = request;
+  const { dir, out, from, config } = request;
   if (from && from.step >= config.steps)
     return console.log(`${out} has taken ${from.step} steps already. Ask for more with --steps.`);
   await withFolder(out, async () => {
-    const training = await prepare(request);
-    openFolder(out, config, from?.step ?? 0);
+    const { train, description } = await loadImages(config, { dir, onProgress: showDownload });
+    console.log(`${description}\n${engine.description}`);
+    const training = prepare(request, train);
+    openFolder(out, config, from?.step ?? 0, markOf(train));
     await trainUntil(training, request);
   });
 }

@@ -132,7 +132,7 @@ function secondName(path: string, second: string): void {
 /** Reads a checkpoint; throws one line on what is not a whole, finite checkpoint of a known version. */
 export function loadCheckpoint(path: string): Checkpoint {
   const previous = previousPath(path);
-  const hint = existsSync(previous) ? ` The one before it is ${previous}.` : "";
+  const hint = existsSync(previous) ? ` To go on from the one before it, copy ${previous} over it.` : "";
   try {
     return decodeCheckpoint(readFileSync(path));
   } catch (error) {

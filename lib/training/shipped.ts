@@ -20,8 +20,8 @@ export interface AboutModel {
   bytes: number;
   /** Mean of the last steps of the curve. */
   loss: number;
-  /** When and on what the run was begun or gone on with. */
-  starts: { step: number; date: string; engine: string; machine: string }[];
+  /** When and on what the run was begun or gone on with; `data` marks the images, where it was kept. */
+  starts: { step: number; date: string; engine: string; machine: string; data?: string }[];
 }
 
 /** The loss over a run: each point the mean of the steps since the one before. */

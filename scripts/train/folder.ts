@@ -2,11 +2,11 @@
  * @file A run's folder: `config.json`, `metrics.jsonl` with a line for each step, `starts.jsonl` with a line for each
  * time that the run was begun or gone on with, and the last two checkpoints.
  */
-import { appendFileSync, existsSync, mkdirSync, readFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { engine } from "../../lib/tensor";
-import { type RunConfig, writeWhole } from "../../lib/training";
+import { type AboutModel, type RunConfig, writeWhole } from "../../lib/training";
 
 /** One step's line. */
 export interface Metric {
@@ -17,13 +17,8 @@ export interface Metric {
   seconds: number;
 }
 
-/** The line of a start: from which step, when, and on what. */
-export interface Start {
-  step: number;
-  date: string;
-  engine: string;
-  machine: string;
-}
+/** The line of a start: from which step, when, on what, and with which images; runs begun before this was kept lack the last. */
+export type Start = AboutModel["starts"][number];
 
 /** Where a run keeps its last checkpoint. */
 export const checkpointPath = (out: string) => join(out, "checkpoint.safetensors");
@@ -31,12 +26,18 @@ export const configPath = (out: string) => join(out, "config.json");
 export const metricsPath = (out: string) => join(out, "metrics.jsonl");
 const startsPath = (out: string) => join(out, "starts.jsonl");
 
-/** Makes the folder ready for a run that goes on after `step` steps; lines of later ones, which are taken again, go. */
-export function openFolder(out: string, config: RunConfig, step: number): void {
+/**
+ * Makes the folder ready for a run that goes on after `step` steps with the images of this mark; lines of later steps,
+ * which are taken again, go, and what a kill left half written. Throws, leaving it as it was, where the run was begun
+ * with other images.
+ */
+export function openFolder(out: string, config: RunConfig, step: number, data: string): void {
+  if (step > 0) checkSameImages(out, data);
   mkdirSync(out, { recursive: true });
+  for (const name of readdirSync(out)) if (name.endsWith(".partial")) rmSync(join(out, name));
   writeWhole(configPath(out), `${JSON.stringify(config, null, 2)}\n`);
   keepLines(metricsPath(out), step);
-  keepLines(startsPath(out), step, startNow(step));
+  keepLines(startsPath(out), step, startNow(step, data));
 }
 
 /** Keeps a file's whole lines of steps up to this one, and adds others. */
@@ -45,10 +46,18 @@ export function keepLines<Line extends { step: number }>(path: string, step: num
   writeWhole(path, asLines([...kept, ...added]));
 }
 
-function startNow(step: number): Start {
+function checkSameImages(out: string, data: string): void {
+  const known = readStarts(out).find((start) => start.data !== undefined)?.data;
+  if (known !== undefined && known !== data)
+    throw new Error(
+      `${out} was begun with other images (their mark is ${known}, that of these ${data}). Give the same --data.`,
+    );
+}
+
+function startNow(step: number, data: string): Start {
   const [cpu] = cpus();
   const machine = `${cpu?.model.trim() ?? "unknown processor"}, ${cpus().length} cores`;
-  return { step, date: new Date().toISOString(), engine: engine.name, machine };
+  return { step, date: new Date().toISOString(), engine: engine.name, machine, data };
 }
 
 /** Adds a step's line. */

@@ -1,4 +1,5 @@
 /** @file The images of a run, loaded from a folder or downloaded, and checked against the net that is to see them. */
+import { createHash } from "node:crypto";
 import { cifar10, type DownloadProgress, type ImageSet, mnist } from "../../lib/data";
 import { imageShape, type RunConfig } from "../../lib/training";
 
@@ -34,4 +35,11 @@ export async function loadImages(config: RunConfig, options: ImageOptions): Prom
       `the net knows ${classes} classes, ${config.data} has ${known}. Set "classes" to that, or to 0.`,
     );
   return images;
+}
+
+/** A mark of all pixels and labels of these sets, the first 16 digits of their sha256. */
+export function markOf(...sets: readonly ImageSet[]): string {
+  const hash = createHash("sha256");
+  for (const { images, labels } of sets) hash.update(images).update(labels);
+  return hash.digest("hex").slice(0, 16);
 }

@@ -82,8 +82,13 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   if (options.flag("help")) return "help";
   const name = options.text("config") ?? data;
   const out = options.text("out") ?? join("runs", basename(name, ".json"));
+  const begun = existsSync(checkpointPath(out));
+  if (options.flag("resume") && !begun)
+    throw new Error(
+      `${out} holds no checkpoint to go on from. Leave --resume out, or name the run's folder with --out.`,
+    );
   const from = options.flag("resume") ? loadCheckpoint(checkpointPath(out)) : null;
-  if (!from && existsSync(checkpointPath(out)))
+  if (!from && begun)
     throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
   const config = from ? resumedConfig(options, from, name, out) : newConfig(options, name);
   if (config.data !== data)
