@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -340,6 +341,9 @@ describe("CIFAR-10 from the network", () => {
       /process \d+ is at work on the same files\. Wait for it/,
     );
     writeFileSync(lock, "2147483646"); // not running
+    await assert.rejects(cifar10({ cache, release }), /404/);
+    writeFileSync(lock, String(process.pid));
+    utimesSync(lock, 1, 1); // of one that had our id before us
     await assert.rejects(cifar10({ cache, release }), /404/);
   });
 

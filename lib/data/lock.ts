@@ -1,11 +1,11 @@
 /** @file One process at a time: a lock file that names its process. */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Runs `action` while holding the lock file; one whose process is gone does not count. Throws where another process holds it. */
 export async function locked<T>(path: string, action: () => Promise<T>): Promise<T> {
   mkdirSync(dirname(path), { recursive: true });
-  if (existsSync(path) && !isRunning(Number(readFileSync(path, "utf8")))) rmSync(path, { force: true });
+  if (existsSync(path) && !isHeld(path)) rmSync(path, { force: true });
   try {
     writeFileSync(path, String(process.pid), { flag: "wx" });
   } catch (error) {
@@ -19,6 +19,12 @@ export async function locked<T>(path: string, action: () => Promise<T>): Promise
   } finally {
     rmSync(path, { force: true });
   }
+}
+
+/** Whether the process that a lock names is there; one with our own id that took it before we began was another: in a container that is begun again ids repeat. */
+function isHeld(path: string): boolean {
+  const pid = Number(readFileSync(path, "utf8"));
+  return pid === process.pid ? statSync(path).mtimeMs >= performance.timeOrigin : isRunning(pid);
 }
 
 function isRunning(pid: number): boolean {

@@ -143,6 +143,10 @@ test("without a folder the files are downloaded once and checked; one that is an
     assert.deepEqual((await mnist(options)).train, first.train);
     assert.deepEqual(asked, [], "the second call downloads nothing");
     assert.deepEqual(readdirSync(options.cache), ["mnist"], "no lock or part is left");
+    const lock = join(options.cache, "mnist.lock");
+    writeFileSync(lock, String(process.ppid)); // another that is at work on them, which reading does not disturb
+    assert.deepEqual((await mnist(options)).train, first.train);
+    rmSync(lock);
     zipped["t10k-labels-idx1-ubyte.gz"] = gzipSync(Buffer.from("another file"));
     await assert.rejects(
       mnist({ ...options, cache: join(root, "cache of another") }),

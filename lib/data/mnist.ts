@@ -158,6 +158,7 @@ function padded(values: Uint8Array, count: number, side: number): Uint8Array {
 async function cached({ cache = CACHE, release, onProgress, signal }: MnistOptions): Promise<string> {
   const { url, md5 } = { ...MNIST, ...release };
   const folder = join(cache, "mnist");
+  if (Object.keys(md5).every((name) => existsSync(join(folder, name)))) return folder;
   await locked(`${folder}.lock`, async () => {
     for (const [name, sum] of Object.entries(md5)) {
       const file = { url: new URL(name, url).href, path: join(folder, name), md5: sum, onProgress, signal };
