@@ -5,7 +5,7 @@
  */
 import "./engine";
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { type ImageSet, imageBatches, mnist, toPixels } from "../lib/data";
 import { nearest, rowsOf, w2 } from "../lib/metrics";
@@ -13,6 +13,7 @@ import { packImages } from "../lib/notebook/figures";
 import { encodePng } from "../lib/notebook/render/png.cjs";
 import { engine, rng, tf } from "../lib/tensor";
 import { annealing, particleFlow } from "../lib/theory";
+import { writeWhole } from "../lib/training";
 import { readOptions } from "./options";
 import { runMain, showBar } from "./progress";
 
@@ -108,7 +109,7 @@ async function main(): Promise<void> {
   const picture = packImages({ shape: [settings.count, height, width, channels], data: pixels });
   const out = options.text("out") ?? "digits.png";
   mkdirSync(dirname(out), { recursive: true });
-  writeFileSync(out, encodePng(picture.width, picture.height, picture.rgba));
+  writeWhole(out, encodePng(picture.width, picture.height, picture.rgba));
   console.log(`${out}: ${settings.count} particles, ${settings.steps} steps in ${seconds.toFixed(1)} s`);
   console.log(await report(pixels, digits));
 }

@@ -4,12 +4,12 @@
  */
 import "./engine";
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { type Picture, packImages } from "../lib/notebook/figures";
 import { encodeApng, encodePng } from "../lib/notebook/render/png.cjs";
 import { engine } from "../lib/tensor";
-import { openModel } from "../lib/training";
+import { openModel, writeWhole } from "../lib/training";
 import { runMain, showBar } from "./progress";
 import { drawInterpolation, drawSamples, drawWalk, type Sheet, sideBySide } from "./sample/draw";
 import { parseRequest, type Request, USAGE } from "./sample/request";
@@ -60,7 +60,7 @@ async function main(): Promise<void> {
   const start = performance.now();
   const png = await draw(request);
   mkdirSync(dirname(request.out), { recursive: true });
-  writeFileSync(request.out, png);
+  writeWhole(request.out, png);
   console.log(`${request.out} in ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
 

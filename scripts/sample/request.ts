@@ -30,7 +30,7 @@ For a model that was told classes:
   --class LIST        numbers from 0, which the images take in turn, or none (all; for an interpolation none)
   --guidance S        0 no class, 1 the class as learned, beyond: more of it (1)
 
-For an interpolation (Ho et al. 2020, section 4.3):
+For an interpolation (Ho et al. 2020, section 4.4):
   --t N               how far both images are noised, 1…T (T/2)
   --data DIR          the folder of the data set; without it between samples of the model
   --between A,B,…     test images by their places, two to a row (0,1,2,3,…)`;
@@ -62,6 +62,12 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   for (const name of ["t", "data", "between"] as const)
     if (options.text(name) !== undefined && show !== "interpolation")
       throw new Error(`--${name} has no meaning for --show ${show}. Use --show interpolation.`);
+  if (options.text("columns") !== undefined && (show === "samples" || animate))
+    throw new Error(
+      `--columns has no meaning for ${animate ? "--animate" : "--show samples"}, whose pictures make a grid. Leave it out.`,
+    );
+  if (options.text("count") !== undefined && options.text("between") !== undefined)
+    throw new Error("--count has no meaning beside --between, whose places make the rows. Leave it out.");
   return {
     options,
     checkpoint,
@@ -121,7 +127,13 @@ export function guidanceOf(
     refuseClasses(options, ["class", "guidance"]);
     return null;
   }
-  if (list === "none" || (list === undefined && show === "interpolation")) return null;
+  if (list === "none" || (list === undefined && show === "interpolation")) {
+    if (options.text("guidance") !== undefined)
+      throw new Error(
+        "--guidance is towards classes, and none is asked for. Leave it out, or name a --class.",
+      );
+    return null;
+  }
   const chosen = options.numbers("class") ?? Array.from({ length: classes }, (_, label) => label);
   const wrong = chosen.find((label) => !(Number.isInteger(label) && label >= 0 && label < classes));
   if (wrong !== undefined)

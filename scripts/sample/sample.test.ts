@@ -32,7 +32,8 @@ function modelWith(classes: number): TrainedModel {
 
 const [told, untold] = [modelWith(3), modelWith(0)];
 const asked = (...args: string[]): Request => {
-  const request = parseRequest(["--checkpoint", "test", "--count", "4", "--steps", "6", ...args]);
+  const count = args.includes("--between") ? [] : ["--count", "4"];
+  const request = parseRequest(["--checkpoint", "test", ...count, "--steps", "6", ...args]);
   assert.ok(request !== "help");
   return request;
 };
@@ -133,6 +134,14 @@ test("mistakes get one line", async () => {
     [() => asked("--show", "all"), /^--show is "all", expected one of samples, xt, x0, interpolation/],
     [() => asked("--animate"), /^--animate shows a walk, but --show is "samples"/],
     [() => asked("--t", "5"), /^--t has no meaning for --show samples/],
+    [() => asked("--columns", "8"), /^--columns has no meaning for --show samples/],
+    [() => asked("--show", "xt", "--animate", "--columns", "8"), /^--columns has no meaning for --animate/],
+    [
+      () => asked("--show", "interpolation", "--between", "0,1", "--count", "2"),
+      /^--count has no meaning beside --between/,
+    ],
+    [() => guidanceOf(asked("--class", "none", "--guidance", "2"), 3, 4), /^--guidance is towards classes/],
+    [() => guidanceOf(asked("--show", "interpolation", "--guidance", "2"), 3, 4), /^--guidance is towards/],
     [() => asked("--seed", "-1"), /^--seed is "-1", expected a whole number from 0/],
     [() => planFor("--steps", "41"), /^--steps is "41", expected a whole number from 1 to 40/],
     [() => planFor("--variance", "beta"), /^--variance has no meaning for --sampler ddim/],
