@@ -13,9 +13,16 @@ import { bitsSummary, type Evaluation, type Rows, rowsOf } from "../lib/metrics"
 import { engine } from "../lib/tensor";
 import { classifierPath, imageShape, openModel, type TrainedModel, writeWhole } from "../lib/training";
 import { openExtractor } from "./evaluate/extractor";
-import { reportLines, sampleMeasures } from "./evaluate/report";
+import { MEASURES, reportLines, sampleMeasures } from "./evaluate/report";
 import { parseRequest, type Request, USAGE } from "./evaluate/request";
-import { measureBits, measureFeatures, measureSamples, Stopped, type Watch } from "./evaluate/stages";
+import {
+  findOneByOne,
+  measureBits,
+  measureFeatures,
+  measureSamples,
+  Stopped,
+  type Watch,
+} from "./evaluate/stages";
 import { openStore } from "./evaluate/store";
 import { withFolder } from "./lock.mjs";
 import { interruption, runMain, showBar } from "./progress";
@@ -105,7 +112,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const pixelsOf = (set: typeof train) => rowsOf(set.images, set.images.length / set.shape[0]);
   const features = (stage: string, pixels: Rows, count: number) =>
     measureFeatures(store, `${stage}-${extractorMark}`, extractor, pixels, { count, shape }, watch);
-  const measures = await sampleMeasures({
+  const measured = {
     sampleFeatures: await features("sample-features", samples, n),
     referenceFeatures: await features("reference-features", pixelsOf(train), reference),
     realFeatures: await features("real-features", pixelsOf(test), Math.min(n, test.shape[0])),
@@ -115,7 +122,8 @@ async function evaluate(request: Request): Promise<Evaluation> {
     reference: `${config.data} train ${reference}`,
     k: request.k,
     neighbours: request.neighbours,
-  });
+  };
+  const keep = findOneByOne(store, extractorMark, MEASURES, watch);
   return {
     checkpoint: request.checkpoint,
     step,
@@ -123,9 +131,9 @@ async function evaluate(request: Request): Promise<Evaluation> {
     rows,
     sampler: samplerName(request, trained, plan.length, guidance),
     bits: { ...(await bitsSummary(bits, T)), draws, clip, withoutClass: guidance !== undefined },
-    samples: measures,
+    samples: await sampleMeasures(measured, keep),
     seconds: store.seconds(),
-    peakMemoryMB: process.resourceUsage().maxRSS / 1000,
+    peakMemoryMB: (process.resourceUsage().maxRSS * 1024) / 1e6,
   };
 }
 

@@ -3,7 +3,7 @@
  * a heartbeat.
  *
  * A lock is stale when its holder on this machine is gone, or when its heartbeat (the file's time) stopped, as
- * it does when the holder ran on another machine that shares the folder.
+ * it does when the holder ran on another machine that shares the folder, or when its id was given to another process.
  */
 import {
   linkSync,
@@ -22,7 +22,10 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const BEAT_MS = 5_000;
+/** So long without a heartbeat, and a holder on another machine counts as gone. */
 const SILENT_MS = 60_000;
+/** On this machine its process is looked for as well; a long computation may keep it from beating. */
+const SILENT_HERE_MS = 600_000;
 
 /** @param {number} pid */
 function isRunning(pid) {
@@ -53,8 +56,10 @@ function look(path) {
   try {
     const text = readFileSync(path, "utf8");
     const [host, pid, taken] = text.split(" ");
-    const silent = Date.now() - statSync(path).mtimeMs > SILENT_MS;
-    return { text, stale: silent || (host === hostname() && !holds(Number(pid), Number(taken))) };
+    const silence = Date.now() - statSync(path).mtimeMs;
+    const isHere = host === hostname();
+    const gone = isHere && !holds(Number(pid), Number(taken));
+    return { text, stale: gone || silence > (isHere ? SILENT_HERE_MS : SILENT_MS) };
   } catch {
     return undefined;
   }

@@ -30,6 +30,13 @@ test("the lock of a process that is gone, or silent on another machine, is taken
   (await takeLock(lock))();
   writeFileSync(lock, `${hostname()} ${process.pid} ${Math.floor(performance.timeOrigin) - 1}`);
   (await takeLock(lock))(); // of one that had our id before us
+  const minutesAgo = new Date(Date.now() - 300_000);
+  writeFileSync(lock, `${hostname()} ${process.ppid} 0`);
+  utimesSync(lock, minutesAgo, minutesAgo);
+  const held = takeLock(lock, () => {
+    throw new Error("held");
+  });
+  await assert.rejects(held, /held/, "of one that runs here, in a long computation");
   writeFileSync(lock, "elsewhere 1 0");
   const longAgo = new Date(Date.now() - 3_600_000);
   utimesSync(lock, longAgo, longAgo);

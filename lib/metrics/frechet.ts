@@ -6,21 +6,27 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { covariance, type Moments } from "./moments";
 
 /**
- * ‖m_a − m_b‖² + tr A + tr B − 2 tr (A^½ B A^½)^½, by symmetric eigenproblems in float64; 0 or more. Fewer rows than
+ * ‖m_a − m_b‖² + tr A + tr B − 2 tr (B^½ A B^½)^½, by symmetric eigenproblems in float64; 0 or more. Fewer rows than
  * dimensions leave a covariance singular, which is allowed. Throws where the dimensions differ or on fewer than two rows.
  */
-export function frechetDistance(a: Moments, b: Moments): number {
-  const dims = a.mean.length;
-  if (b.mean.length !== dims)
-    throw new Error(
-      `frechetDistance: got ${dims} and ${b.mean.length} dimensions, expected the same extractor.`,
-    );
-  const [first, second] = [a, b].map((moments) => asMatrix(covariance(moments), dims));
-  const root = squareRoot(first);
-  const cross = eigenvalues(root.mmul(second).mmul(root));
-  const apart = a.mean.reduce((sum, value, i) => sum + (value - b.mean[i]) ** 2, 0);
-  const shared = cross.reduce((sum, value) => sum + Math.sqrt(Math.max(0, value)), 0);
-  return Math.max(0, apart + first.trace() + second.trace() - 2 * shared);
+export const frechetDistance = (a: Moments, b: Moments): number => frechetTo(b)(a);
+
+/** The distances of several sets to one reference, whose B^½ is taken once. Throws as `frechetDistance`. */
+export function frechetTo(b: Moments): (a: Moments) => number {
+  const dims = b.mean.length;
+  const reference = asMatrix(covariance(b), dims);
+  const root = squareRoot(reference);
+  return (a) => {
+    if (a.mean.length !== dims)
+      throw new Error(
+        `frechetDistance: got ${a.mean.length} and ${dims} dimensions, expected the same extractor.`,
+      );
+    const own = asMatrix(covariance(a), dims);
+    const cross = eigenvalues(root.mmul(own).mmul(root));
+    const apart = a.mean.reduce((sum, value, i) => sum + (value - b.mean[i]) ** 2, 0);
+    const shared = cross.reduce((sum, value) => sum + Math.sqrt(Math.max(0, value)), 0);
+    return Math.max(0, apart + own.trace() + reference.trace() - 2 * shared);
+  };
 }
 
 const asMatrix = (values: Float64Array, dims: number): Matrix => Matrix.from1DArray(dims, dims, values);

@@ -16,8 +16,8 @@ export {
   type SampleMeasures,
 } from "./evaluation";
 export { type W2WithFloor, w2WithFloor } from "./floor";
-export { frechetDistance } from "./frechet";
-export { type Kid, type KidOptions, kid } from "./kid";
+export { frechetDistance, frechetTo } from "./frechet";
+export { type Kid, type KidOptions, kid, kidTo } from "./kid";
 export { covariance, type Moments, mergeMoments, momentsOf, spreadOf, standardErrors } from "./moments";
 export { type Neighbours, nearest, type PrecisionRecall, precisionRecall } from "./neighbours";
 export type { PointSet } from "./points";

@@ -23,13 +23,29 @@ export interface Kid extends Estimate {
  * jackknife, rows of either set left out one by one: never too small in expectation (Efron & Stein 1981), and where the
  * laws are the same up to √2 too large. Throws on fewer than four rows of either, and where the dimensions differ.
  */
-export async function kid(a: Rows, b: Rows, { rows = 10_000, seed = 0 }: KidOptions = {}): Promise<Kid> {
-  checkRows("kid", a, b);
-  if (Math.min(a.count, b.count, rows) < 4)
-    throw new Error(`kid: got ${a.count} and ${b.count} rows, expected at least four of each.`);
-  const [x, y] = [chosen(a, rows, seed, 0), chosen(b, rows, seed, 1)];
-  const [xx, yy, xy] = [await kernelSums(x), await kernelSums(y), await kernelSums(x, y)];
-  const [n, m] = [x.count, y.count];
+export const kid = (a: Rows, b: Rows, options?: KidOptions): Promise<Kid> => kidTo(b, options)(a);
+
+/** The distances of several sets to one reference, whose own pairs are summed once. Throws as `kid`. */
+export function kidTo(b: Rows, { rows = 10_000, seed = 0 }: KidOptions = {}): (a: Rows) => Promise<Kid> {
+  let known: Promise<{ y: Rows; yy: KernelSums }> | undefined;
+  const referenceSums = async () => {
+    const y = chosen(b, rows, seed, 1);
+    return { y, yy: await kernelSums(y) };
+  };
+  return async (a) => {
+    checkRows("kid", a, b);
+    if (Math.min(a.count, b.count, rows) < 4)
+      throw new Error(`kid: got ${a.count} and ${b.count} rows, expected at least four of each.`);
+    known ??= referenceSums();
+    const x = chosen(a, rows, seed, 0);
+    const { y, yy } = await known;
+    return distanceFrom(await kernelSums(x), yy, await kernelSums(x, y));
+  };
+}
+
+/** MMD² and its standard error from the sums over pairs within either set, and across. */
+function distanceFrom(xx: KernelSums, yy: KernelSums, xy: KernelSums): Kid {
+  const [n, m] = [xx.byRow.length, yy.byRow.length];
   const own = (total: number, count: number) => total / (count * (count - 1));
   const [ownX, ownY, across] = [own(xx.total, n), own(yy.total, m), xy.total / (n * m)];
   const withoutX = Array.from(

@@ -8,6 +8,7 @@ import { cosineSchedule, ddimPlan, type Model } from "../../lib/diffusion";
 import type { Evaluation } from "../../lib/metrics";
 import { smallRun, untrainedCheckpoint, writeCifar10, writeClassifier } from "../../lib/testing/images";
 import { saveCheckpoint, type TrainedModel } from "../../lib/training";
+import { MEASURES } from "./report";
 import { parseRequest } from "./request";
 import { measureSamples } from "./stages";
 import { openStore } from "./store";
@@ -75,7 +76,7 @@ describe("npm run evaluate", async () => {
     assert.equal(whole.code, 0, whole.errors);
     const report = JSON.parse(whole.output);
     let kills = 0;
-    for (const stage of ['"bits":32', '"samples":64', '"reference-features"'])
+    for (const stage of ['"bits":32', '"samples":64', '"reference-features', ': FID"'])
       if ((await evaluate(asked("parts", "--json"), (state) => state.includes(stage))).code === null) kills++;
     assert.ok(kills > 0, "no run was killed: nothing was tested");
     const rest = await evaluate(asked("parts", "--json"));
@@ -83,6 +84,9 @@ describe("npm run evaluate", async () => {
     const lasting = ({ seconds: _, peakMemoryMB: __, ...found }: Evaluation) => found;
     assert.deepEqual(lasting(JSON.parse(rest.output)), lasting(report));
 
+    const { found, rows } = JSON.parse(readFileSync(at("parts/state.json"), "utf8"));
+    assert.equal(Object.keys(found).length, MEASURES);
+    assert.ok(Object.keys(rows).some((name) => name.startsWith("reference-features")));
     assert.equal(report.bits.images, 40);
     assert.equal(report.bits.parts.length, 4);
     assert.ok(report.bits.bitsPerDim.mean > 0 && report.bits.bitsPerDim.standardError > 0);

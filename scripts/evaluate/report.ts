@@ -1,9 +1,10 @@
 /** @file What an evaluation found: the measures from the features and the pixels, and their lines for people. */
 import {
+  type Beside,
   type Evaluation,
   fidName,
-  frechetDistance,
-  kid,
+  frechetTo,
+  kidTo,
   momentsOfRows,
   type NearestImages,
   nearest,
@@ -28,8 +29,14 @@ export interface Measured {
   neighbours: number;
 }
 
-/** All measures of the samples. */
-export async function sampleMeasures(measured: Measured): Promise<SampleMeasures> {
+/** Gives a measure that is known already, or has it made and keeps it. */
+export type Keep = <Value>(name: string, make: () => Promise<Value>) => Promise<Value>;
+
+/** How many measures `sampleMeasures` asks `keep` for. */
+export const MEASURES = 7;
+
+/** All measures of the samples, one after the other. */
+export async function sampleMeasures(measured: Measured, keep: Keep): Promise<SampleMeasures> {
   const {
     sampleFeatures: samples,
     referenceFeatures: known,
@@ -38,18 +45,32 @@ export async function sampleMeasures(measured: Measured): Promise<SampleMeasures
     reference,
     k,
   } = measured;
-  const knownMoments = await momentsOfRows(known);
-  const fid = async (features: Rows) => frechetDistance(await momentsOfRows(features), knownMoments);
+  const toKnown = once(async () => frechetTo(await momentsOfRows(known)));
+  const fid = async (features: Rows) => (await toKnown())(await momentsOfRows(features));
+  const kid = kidTo(known);
   const balls = (set: Rows) => precisionRecall(firstOf(known, set.count), set, k);
+  const both = async <Value>(name: string, of: (set: Rows) => Promise<Value>): Promise<Beside<Value>> => ({
+    samples: await keep(name, () => of(samples)),
+    floor: await keep(`${name} of real images`, () => of(real)),
+  });
   return {
     n: samples.count,
     extractor,
     reference,
     floorN: real.count,
-    fid: { samples: await fid(samples), floor: await fid(real) },
-    kid: { samples: await kid(samples, known), floor: await kid(real, known) },
-    precisionRecall: { samples: await balls(samples), floor: await balls(real) },
-    neighbours: await nearestImages(measured),
+    fid: await both("FID", fid),
+    kid: await both("KID", kid),
+    precisionRecall: await both(`precision and recall, k = ${k}`, balls),
+    neighbours: await keep(`neighbours of ${measured.neighbours}`, () => nearestImages(measured)),
+  };
+}
+
+/** What `make` gives, made when it is first asked for. */
+function once<Value>(make: () => Promise<Value>): () => Promise<Value> {
+  let made: Promise<Value> | undefined;
+  return () => {
+    made ??= make();
+    return made;
   };
 }
 
@@ -105,8 +126,8 @@ export function reportLines({
     `rate + distortion   ${bits.rate.toFixed(4)} + ${bits.distortion.toFixed(4)} bits/dim, RMSE of x̂0 at t = 1: ${bits.rmse.toFixed(3)} of 255`,
     "",
     `${fidName(samples)}  ${fid.samples.toFixed(3)}   (${floor}: ${fid.floor.toFixed(3)})`,
-    `KID, the same       ${plusMinus(kid.samples, 5)}   (${floor}: ${plusMinus(kid.floor, 5)})`,
-    `precision, recall   ${percent(precisionRecall.samples)}   (${floor}: ${percent(precisionRecall.floor)}; k = ${precisionRecall.samples.k})`,
+    `KID                 ${plusMinus(kid.samples, 5)}   (${kid.samples.count} against ${kid.samples.reference} of the reference; ${floor}: ${plusMinus(kid.floor, 5)})`,
+    `precision, recall   ${percent(precisionRecall.samples)}   (against as many of the reference, k = ${precisionRecall.samples.k}; ${floor}: ${percent(precisionRecall.floor)})`,
     "",
     "nearest training image of each sample: by pixels (RMS of 255), by features",
     ...neighbours.map(

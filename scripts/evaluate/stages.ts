@@ -39,6 +39,21 @@ async function inBatches(
   }
 }
 
+/** Has `total` values found one by one, each kept and its time noted; `key` is what all are of. */
+export function findOneByOne(store: Store, key: string, total: number, watch: Watch) {
+  const stage = "measures";
+  let done = 0;
+  return async <Value>(name: string, find: () => Promise<Value>): Promise<Value> => {
+    watch.show(stage, done, total);
+    const start = performance.now();
+    const value = await store.once(`${key}: ${name}`, find);
+    store.addSeconds(stage, (performance.now() - start) / 1000);
+    watch.show(stage, ++done, total);
+    if (watch.signal.aborted && done < total) throw new Stopped(stage);
+    return value;
+  };
+}
+
 export interface BitsOptions {
   images: number;
   parts: number;

@@ -23,6 +23,8 @@ interface State {
   /** Rows in each array. */
   rows: Record<string, number>;
   seconds: Record<string, number>;
+  /** What was found once all rows were there; absent in folders begun before it was kept. */
+  found?: Record<string, unknown>;
 }
 
 const ARRAYS = { float32: Float32Array, uint8: Uint8Array };
@@ -42,6 +44,8 @@ export interface Store {
   /** Adds to the time that a stage has taken; the stages' times. */
   addSeconds(stage: string, seconds: number): void;
   seconds(): Record<string, number>;
+  /** A value that is plain data, found before or now, and then kept. */
+  once<Value>(name: string, find: () => Promise<Value>): Promise<Value>;
 }
 
 /**
@@ -68,6 +72,14 @@ export function openStore(out: string, request: Record<string, unknown>): Store 
       save();
     },
     seconds: () => state.seconds,
+    async once<Value>(name: string, find: () => Promise<Value>) {
+      state.found ??= {};
+      if (!(name in state.found)) {
+        state.found[name] = await find();
+        save();
+      }
+      return state.found[name] as Value;
+    },
   };
 }
 
