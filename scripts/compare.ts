@@ -36,11 +36,11 @@ import {
   PUBLISHED,
   PUBLISHED_TITLE,
   publishedColumns,
-  SWEEP_READING,
   summarizeSweep,
   sweepColumns,
   sweepFigure,
   sweepPage,
+  sweepReading,
   sweepTitle,
 } from "./compare/sweep-report";
 import { markdown, plusMinus } from "./markdown";
@@ -211,7 +211,7 @@ async function compareImages(args: readonly string[]): Promise<void> {
     table(publishedColumns(), { title: PUBLISHED_TITLE }),
   ])
     console.log(`${bundle["text/plain"]}\n`);
-  console.log([...missingLine(missing), SWEEP_READING].join("\n\n"));
+  console.log([...missingLine(missing), sweepReading(rows)].join("\n\n"));
 }
 
 const isSweep = (args: readonly string[]): boolean =>

@@ -36,6 +36,21 @@ const labelOf = ({ config }: Pick<SweepRow, "config">): string =>
   `${config.parameterization}, ${config.weighting}`;
 const nameOf = ({ predicts, weighting }: SweepSummary): string => `${predicts}, ${weighting}`;
 
+/**
+ * The mean over seeds of what is known image by image. Runs of all seeds are judged on the same images, so that the
+ * images' share of the error does not fall with more of them: the standard error is that over images, of their means
+ * over seeds, and with several seeds that over seeds beside it, as the root of both squares.
+ */
+function overImages(perImage: readonly (readonly number[])[]): Estimate {
+  const seeds = estimate(perImage.map((values) => estimate(values).mean));
+  const ofImages = perImage[0].map((_, i) => estimate(perImage.map((values) => values[i])).mean);
+  const images = estimate(ofImages).standardError;
+  return {
+    ...seeds,
+    standardError: perImage.length > 1 ? Math.hypot(images, seeds.standardError) : images,
+  };
+}
+
 /** A mean over seeds, and its standard error: over seeds where there are several, else the run's own. */
 function overSeeds(
   rows: readonly SweepRow[],
@@ -47,17 +62,13 @@ function overSeeds(
   return { mean, standardError: own?.(rows[0].evaluation) ?? Number.NaN };
 }
 
-/**
- * How much higher a bound is than another one, on the same images with the same t and noise: over seeds where there are
- * several, else over images.
- */
-function above(rows: readonly SweepRow[], others: readonly SweepRow[]): Estimate {
+/** How much higher a bound is than another one, on the same images with the same t and noise, over the seeds of both. */
+function above(rows: readonly SweepRow[], others: readonly SweepRow[]): Estimate | undefined {
   const differences = rows.flatMap(({ config, evaluation: { bits } }) => {
     const other = others.find((row) => row.config.seed === config.seed)?.evaluation.bits;
-    return other ? [estimate(bits.perImage.map((value, i) => value - other.perImage[i]))] : [];
+    return other ? [bits.perImage.map((value, i) => value - other.perImage[i])] : [];
   });
-  if (differences.length === 1) return differences[0];
-  return estimate(differences.map(({ mean }) => mean));
+  return differences.length > 0 ? overImages(differences) : undefined;
 }
 
 /** The summary whose mean bound is lowest. */
@@ -71,19 +82,13 @@ export function sweepColumns(summaries: readonly SweepSummary[]): Record<string,
   const best = lowest(summaries);
   return summaries.map(({ predicts, weighting, rows }) => {
     const of = (value: (evaluation: Evaluation) => number) => overSeeds(rows, value);
+    const excess = rows === best.rows ? undefined : above(rows, best.rows);
     return {
       predicts,
       weighting,
       seeds: String(rows.length),
-      "bits/dim": plusMinus(
-        overSeeds(
-          rows,
-          ({ bits }) => bits.bitsPerDim.mean,
-          ({ bits }) => bits.bitsPerDim.standardError,
-        ),
-        3,
-      ),
-      "above the lowest": rows === best.rows ? "" : plusMinus(above(rows, best.rows), 3),
+      "bits/dim": plusMinus(overImages(rows.map((row) => row.evaluation.bits.perImage)), 3),
+      "above the lowest": excess ? plusMinus(excess, 3) : "",
       rate: of(({ bits }) => bits.rate).mean.toFixed(3),
       L_0: of(({ bits }) => bits.L_0.mean).mean.toFixed(3),
       RMSE: of(({ bits }) => bits.rmse).mean.toFixed(2),
@@ -108,9 +113,11 @@ export function sweepColumns(summaries: readonly SweepSummary[]): Record<string,
 }
 
 /** What all rows have in common, in one line. */
-export function sweepTitle([{ config, evaluation }]: readonly SweepRow[]): string {
+export function sweepTitle(rows: readonly SweepRow[]): string {
+  const [{ config, evaluation }] = rows;
   const { samples, bits, sampler } = evaluation;
-  return `${evaluation.step} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${samples.floorN}; bits/dim on ${bits.images} test images${bits.withoutClass ? ", without a class" : ""}`;
+  const seeds = new Set(rows.map((row) => row.config.seed)).size;
+  return `${evaluation.step} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${samples.floorN}; KID by ${samples.kid.samples.reference} images of the reference, precision and recall by as many as samples; bits/dim on ${bits.images} test images${bits.withoutClass ? ", without a class" : ""}, ± over ${seeds > 1 ? "images and seeds, all others over seeds" : "images"}`;
 }
 
 /** The published rows that stand beside the sweep. */
@@ -127,15 +134,20 @@ export const publishedColumns = (): Record<string, string>[] =>
     IS: inceptionScore?.toFixed(2) ?? "",
   }));
 
+/** Whether a FID is of the kind that is published. */
+const isPublishedKind = ({ extractor, n }: Evaluation["samples"]): boolean =>
+  extractor === "Inception-v3" && n >= 50_000;
+
 /** What such a comparison says, and what it does not. */
-export const SWEEP_READING = [
-  "Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted.",
-  "They tell which choices train at all, where over t each pays its bits, and how far each has come after this budget.",
-  "They do not rank the choices for a training to the end, since early differences are differences of speed; one seed has no spread; and no FID here can be set against a published one, which is of Inception-v3 and 50,000 samples of nets many times as large.",
-].join(" ");
+export const sweepReading = ([{ evaluation }]: readonly SweepRow[]): string =>
+  [
+    "Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted.",
+    "They tell which choices train at all, where over t each pays its bits, and how far each has come after this budget.",
+    `They do not rank the choices for a training to the end, since early differences are differences of speed; one seed has no spread; ${isPublishedKind(evaluation.samples) ? "and the published nets are many times as large" : "and no FID here can be set against a published one, which is of Inception-v3 and 50,000 samples of nets many times as large"}.`,
+  ].join(" ");
 
 /** The title of the published tables. */
-export const PUBLISHED_TITLE = "Published, of other nets, another extractor and another budget:";
+export const PUBLISHED_TITLE = "Published, of other nets and budgets; FID by Inception-v3 of 50,000 samples:";
 
 /** The runs that have no result, in one line; none where all have one. */
 export const missingLine = (missing: readonly SweepRun[]): string[] =>
@@ -152,7 +164,7 @@ export function sweepPage(
 ): string {
   const columns = sweepColumns(summarizeSweep(rows));
   return [
-    ...[sweepTitle(rows), markdown(columns), ...missingLine(missing), SWEEP_READING, ...picture],
+    ...[sweepTitle(rows), markdown(columns), ...missingLine(missing), sweepReading(rows), ...picture],
     ...[PUBLISHED_TITLE, markdown(publishedColumns())],
   ].join("\n\n");
 }
@@ -165,7 +177,7 @@ export function sweepFigure(summaries: readonly SweepSummary[]): Figure {
         byName(summaries, ({ bits }) => bits.bitsPerDim.mean),
         { yTitle: "bits/dim" },
       ),
-      "FID, by the project's classifier, and its floor": bars(
+      "FID of samples, and of real images": bars(
         Object.fromEntries(
           summaries.map((summary) => [
             nameOf(summary),

@@ -9,7 +9,7 @@ import { DDPM_TABLE_2, DISTILLATION_TABLE_1 } from "../../lib/metrics";
 import { smallRun, writeCifar10, writeClassifier } from "../../lib/testing/images";
 import { loadCheckpoint, type RunConfig } from "../../lib/training";
 import { collectSweep, parseSweep, type SweepRow } from "./sweep";
-import { summarizeSweep, sweepColumns, sweepFigure, sweepTitle } from "./sweep-report";
+import { summarizeSweep, sweepColumns, sweepFigure, sweepReading, sweepTitle } from "./sweep-report";
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-sweep-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -142,17 +142,27 @@ test("seeds of a configuration become one line with the standard error over them
   ]);
   assert.equal(summaries.length, 2);
   const [line, best] = sweepColumns(summaries);
-  assert.deepEqual([line.predicts, line.seeds, line["bits/dim"]], ["eps", "2", "4.500 ± 0.500"]);
+  // Means of the seeds 4 and 5, of the images 3.5 and 5.5: √(0.5² + 1²).
+  assert.deepEqual([line.predicts, line.seeds, line["bits/dim"]], ["eps", "2", "4.500 ± 1.118"]);
   assert.deepEqual([best["bits/dim"], best["above the lowest"]], ["2.500 ± 0.500", ""]);
   assert.equal(line["above the lowest"], "1.500 ± 0.500", "of seed 0, image by image: seed 1 has no other");
   const bothSeeds = summarizeSweep([...summaries.flatMap((s) => s.rows), withBound(rows[1], [2, 3], 1)]);
-  assert.equal(sweepColumns(bothSeeds)[0]["above the lowest"], "2.000 ± 0.500", "over two seeds");
+  // By seed 1.5 and 2.5, by image 1.5 and 2.5.
+  assert.equal(sweepColumns(bothSeeds)[0]["above the lowest"], "2.000 ± 0.707", "over two seeds");
+  const otherSeed = summarizeSweep([withBound(rows[0], [3, 5], 0), withBound(rows[1], [2, 3], 1)]);
+  assert.equal(sweepColumns(otherSeed)[0]["above the lowest"], "", "with no seed in common it is not known");
   const figure = sweepFigure(summaries);
   const names = figure.layout.annotations?.map(({ text }) => text) ?? [];
   assert.equal(names.length, 4);
   const published = figure.data.flatMap(({ y }) => (y as number[]) ?? []);
   assert.ok(published.includes(3.17) && published.includes(2.45));
-  assert.match(sweepTitle(rows), /floor at n = 12; bits\/dim on 4 test images/);
+  assert.match(sweepTitle(rows), /floor at n = 12; KID by 20 .*; bits\/dim on 4 test images, ± over images$/);
+  const [first, ...others] = rows;
+  const { samples } = first.evaluation;
+  assert.match(sweepReading(rows), /no FID here can be set against a published one/);
+  const alike = { ...samples, extractor: "Inception-v3", n: 50_000 };
+  const asPublished = { ...first, evaluation: { ...first.evaluation, samples: alike } };
+  assert.doesNotMatch(sweepReading([asPublished, ...others]), /no FID here/);
 });
 
 test("what cannot be compared is refused in one line", () => {

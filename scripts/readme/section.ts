@@ -90,7 +90,7 @@ function howMeasured({ name, evaluation }: ShippedModel): string[] {
   if (!evaluation) return [];
   const { bits, samples, sampler } = evaluation;
   return [
-    `- ${name}: ${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}${bits.withoutClass ? ", without a class" : ""}.`,
+    `- ${name}: ${fidName(samples)} of ${sampler}, real images at n = ${thousands(samples.floorN)}; KID by ${thousands(samples.kid.samples.reference)} images of the reference, precision and recall by as many as samples; bits/dim on ${thousands(bits.images)} test images, ${bits.clip ? "x̂_0 clipped" : "x̂_0 as it is"}${bits.withoutClass ? ", without a class" : ""}.`,
   ];
 }
 
