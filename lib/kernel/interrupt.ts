@@ -70,6 +70,12 @@ export class InterruptSwitch {
     }
   }
 
+  /** Runs `work`, and what it starts, out of reach of Stop; its outputs stay those of the cell that began it. */
+  detached<T>(work: () => T): T {
+    const origin = this.origins.getStore();
+    return origin ? this.origins.run({ ...origin, stopped: false, graceUntil: 0 }, work) : work();
+  }
+
   /** Stop, seen by a free event loop: code that waits gets a moment to end by itself, then the cell ends without it. */
   request(): void {
     const origin = this.#active;
@@ -78,6 +84,7 @@ export class InterruptSwitch {
       return;
     }
     this.#markStopped(origin);
+    this.#rest(); // nothing keeps the loop busy: what belongs to no stopped cell goes on
     const reject = this.#reject;
     setTimeout(() => reject?.(new KeyboardInterrupt()), GRACE_MS / 2);
   }

@@ -155,6 +155,28 @@ function turn() { if (++turns === 3) console.log("turning"); }`);
     assert.ok(countedLater > counted, "another cell's timer was stopped");
   });
 
+  test("a stopped cell's figure is completed all the same, and figures of later cells are drawn", async () => {
+    const hasPicture = (id: string) =>
+      kernel.wait(
+        ({ parent, type, content }) =>
+          parent === id && type === "update_display_data" && content.data["image/png"],
+      );
+    const id = kernel.submit(`import { lines, liveCurve, show } from "../../lib/notebook";
+const curve = liveCurve();
+for (let step = 1; ; step++) {
+  curve.add(step, 1 / step);
+  if (step === 3) console.log("curving");
+  await new Promise((done) => setTimeout(done, 20));
+}`);
+    await kernel.printed(id, "curving");
+    kernel.stop();
+    assert.equal((await kernel.result(id)).error?.ename, "KeyboardInterrupt");
+    await hasPicture(id);
+    const later = kernel.submit("await show(lines({ a: [1, 2] }));");
+    await hasPicture(later);
+    assert.equal((await kernel.result(later)).error, undefined);
+  });
+
   test("the kernel is TypeScript to the front end's editor", async () => {
     const { reply } = await kernel.request("kernel_info_request", {});
     assert.equal(reply.language_info.name, "typescript");

@@ -54,14 +54,15 @@ function startProtocol({ connectionFile, project }: KernelOptions, signals: Sign
 /** What cells find without importing it; `builtins.ts` declares the same to the checker. */
 function builtinValues(output: Output, widgets: Widgets): Record<string, unknown> {
   const update = (displayId: string, bundle: Bundle) => output.display(bundle, { displayId, update: true });
-  const display = Object.assign((...args: Parameters<KernelDisplay["display"]>) => output.display(...args), {
+  const display = Object.assign((...args: Parameters<Output["display"]>) => output.display(...args), {
     update,
   });
   return { display, clearOutput: output.clearOutput, prompt: output.prompt, ...widgets };
 }
 
-function installDisplay({ display, clearOutput }: Output): void {
-  (globalThis as Record<symbol, unknown>)[Symbol.for("jupyter.kernel")] = { display, clearOutput };
+function installDisplay({ display, clearOutput }: Output, interrupts: InterruptSwitch): void {
+  const contract: KernelDisplay = { display, clearOutput, detached: (work) => interrupts.detached(work) };
+  (globalThis as Record<symbol, unknown>)[Symbol.for("jupyter.kernel")] = contract;
 }
 
 /** Shows errors that nobody caught, under the cell that they come from. The kernel lives on. */
@@ -96,7 +97,7 @@ export function startKernel(options: KernelOptions): void {
   const interrupts = new InterruptSwitch(signals);
   const output = createOutput(protocol, signals, interrupts.origins);
   redirectStreams(output);
-  installDisplay(output);
+  installDisplay(output, interrupts);
   const report = reporter(output);
   process.on("uncaughtException", report);
   process.on("unhandledRejection", report);

@@ -18,9 +18,11 @@ export interface DisplayOptions {
 export interface KernelDisplay {
   display(bundle: Bundle, options?: DisplayOptions): void;
   clearOutput(wait?: boolean): void;
+  /** Runs what must outlive its cell out of reach of Stop. */
+  detached<T>(work: () => T): T;
 }
 
-export interface Output extends KernelDisplay {
+export interface Output extends Omit<KernelDisplay, "detached"> {
   print(name: "stdout" | "stderr", text: string): void;
   comm(message: CommMessage): void;
   /** Asks the front end for a line; `answer` brings it. */
