@@ -75,6 +75,19 @@ describe("cells", { skip: noJupyter(), timeout: 600_000 }, () => {
     );
   });
 
+  test("a var inside a block or at the head of a loop works, and stays in its cell", async () => {
+    const cell = `let turns = "";
+for (var turn = 0; turn < 3; turn++) turns += turn;
+for (var item of ["a", "b"]) turns += (() => item)();
+for (var key in { c: 1 }) turns += key;
+if (turns) { var [first] = [turn]; turns += first; }
+turns + turn`;
+    assert.equal(await last(cell), "'012abc33'");
+    assert.match((await kernel.execute("turn")).error!.evalue, /Cannot find name 'turn'/);
+    assert.equal(await last("let turn = 'earlier'; const { length: item } = turn;", cell), "'012abc33'");
+    assert.equal(await last("[turn, item]"), "[ 'earlier', 7 ]");
+  });
+
   test("names of the web's globals are free", async () => {
     assert.equal(
       await last(

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import ts from "typescript";
 import { insertChecks } from "./checks";
-import { collect, declaredNames } from "./declarations";
+import { collect, declaredNames, varNames } from "./declarations";
 import { failureOf } from "./diagnostics";
 import type { Compilation, CompiledCell } from "./messages";
 import { type Findings, rewriteCell } from "./rewrite";
@@ -41,7 +41,7 @@ function exportsOf(file: ts.SourceFile, names: string[]): string {
 
 /** What is put after a cell: a name that it declares itself is not declared once more. */
 function suffix(file: ts.SourceFile, names: string[], known: readonly Declaration[]): string {
-  const own = new Set(names);
+  const own = new Set([...names, ...varNames(file)]);
   const texts = known.filter(({ name }) => !own.has(name)).map(({ text }) => text);
   return `\n;${exportsOf(file, names)}\n${texts.join("\n")}\n`;
 }

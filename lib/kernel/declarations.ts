@@ -35,6 +35,17 @@ export function declaredNames(file: ts.SourceFile): string[] {
   return [...new Set(names)];
 }
 
+/** The `var`s of a cell, at the top or inside blocks and loops: names that no declaration put beside it may repeat. */
+export function varNames(node: ts.Node): string[] {
+  if (ts.isFunctionLike(node) || ts.isClassStaticBlockDeclaration(node) || ts.isModuleDeclaration(node))
+    return [];
+  const names: string[] = [];
+  if (ts.isVariableDeclarationList(node) && !(node.flags & ts.NodeFlags.BlockScoped))
+    names.push(...node.declarations.flatMap(({ name }) => boundNames(name)).map(({ text }) => text));
+  ts.forEachChild(node, (child) => void names.push(...varNames(child)));
+  return names;
+}
+
 const meaningOf = (node: ts.Node) =>
   ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)
     ? Meaning.type

@@ -82,11 +82,16 @@ export function rewriteCell(
       return same && !isNestedVar(symbol) && !isWithinItself(node, local);
     };
 
-    /** `var` inside a block stays with its cell. */
-    const isNestedVar = ({ valueDeclaration }: ts.Symbol) =>
-      valueDeclaration !== undefined &&
-      ts.isVariableDeclaration(valueDeclaration) &&
-      valueDeclaration.parent.parent.parent !== file;
+    /** A `var` inside a block or at the head of a loop stays with its cell. */
+    const isNestedVar = ({ declarations }: ts.Symbol) =>
+      declarations?.some((declaration) => {
+        const root = ts.isBindingElement(declaration)
+          ? ts.walkUpBindingElementsAndPatterns(declaration)
+          : declaration;
+        if (!ts.isVariableDeclaration(root)) return false;
+        const statement = root.parent.parent;
+        return !(ts.isVariableStatement(statement) && statement.parent === file);
+      }) ?? false;
 
     const shorthand = (node: ts.ShorthandPropertyAssignment): ts.Node => {
       const target = cellsDot(node.name.text);
