@@ -146,6 +146,18 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
     assert.deepEqual(symbol.data, { "text/markdown": "**y**" });
   });
 
+  test("a bundle that cannot be sent is the cell's error", async () => {
+    const fails = async (bundle: string) =>
+      (await kernel.execute(`({ toMimeBundle: () => (${bundle}) })`)).error!.evalue;
+    assert.equal(
+      await fails(`{ "image/png": Promise.resolve("x") }`),
+      'display: "image/png" is a promise: await it; expected text, bytes or JSON.',
+    );
+    assert.match(await fails(`{ "text/html": () => "x" }`), /"text\/html" is a function: call it/);
+    assert.match(await fails(`{ "application/json": { big: 1n } }`), /BigInt/);
+    assert.equal(await last("1 + 1"), "2");
+  });
+
   test("packages of both kinds, JSON, paths of tsconfig and dynamic import", async () => {
     write(
       "node_modules/only-esm/package.json",

@@ -42,17 +42,20 @@ function failureOf(error: unknown): Answer["failure"] {
   return { name, message, stack };
 }
 
+/** Posts what the method returns or throws; what it returns but cannot be cloned is a failure, too. */
+async function answerCall<T extends object>(port: Port, methods: Api<T>, { call, method, args }: Call) {
+  const post = (answer: Omit<Answer, "answer">) => call > 0 && port.postMessage({ answer: call, ...answer });
+  try {
+    post({ value: await methods[method as keyof T](...args) });
+  } catch (error) {
+    post({ failure: failureOf(error) });
+  }
+}
+
 /** Answers the calls that arrive at `port` with `methods`. A thrown error travels back to the caller. */
 export function serve<T extends object>(port: Port, methods: Api<T>): void {
-  port.on("message", async (message: Call | Answer) => {
-    if (!("call" in message)) return;
-    let answer: Answer;
-    try {
-      answer = { answer: message.call, value: await methods[message.method as keyof T](...message.args) };
-    } catch (error) {
-      answer = { answer: message.call, failure: failureOf(error) };
-    }
-    if (message.call > 0) port.postMessage(answer);
+  port.on("message", (message: Call | Answer) => {
+    if ("call" in message) void answerCall(port, methods, message);
   });
 }
 
@@ -95,15 +98,9 @@ export interface BlockingPort {
 /** Answers the blocking calls that arrive at `port`. */
 export function serveBlocking<T extends object>({ port, bell }: BlockingPort, methods: Api<T>): void {
   const ring = new Int32Array(bell);
-  port.on("message", async ({ call, method, args }: Call) => {
-    let answer: Answer;
-    try {
-      answer = { answer: call, value: await methods[method as keyof T](...args) };
-    } catch (error) {
-      answer = { answer: call, failure: failureOf(error) };
-    }
-    port.postMessage(answer);
-    Atomics.store(ring, 0, call);
+  port.on("message", async (message: Call) => {
+    await answerCall(port, methods, message);
+    Atomics.store(ring, 0, message.call);
     Atomics.notify(ring, 0);
   });
 }

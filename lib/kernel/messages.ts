@@ -84,8 +84,8 @@ export interface ModuleApi {
 /** How a cell ended. */
 export interface Outcome {
   failure?: Failure;
-  /** What the cell's last expression shows as. */
-  result?: Bundle;
+  /** What the cell's last expression shows as, a bundle in JSON. */
+  result?: string;
   /** Declared names that have no value, for the cell failed before them. */
   missing: string[];
 }

@@ -188,7 +188,7 @@ async function evaluate(expressions: Record<string, string>, request: string): P
     const { failure, result } = await runCode(`(${code})`, codeName(false), request, false);
     results[name] = failure
       ? { status: "error", ename: failure.name, evalue: failure.message, traceback: failure.trace }
-      : { status: "ok", data: result ?? {}, metadata: {} };
+      : { status: "ok", data: JSON.parse(result ?? "{}"), metadata: {} };
   }
   return results;
 }
@@ -211,7 +211,11 @@ async function execute(request: Message): Promise<void> {
       : publishError(header, failure);
   } else {
     if (result && !silent)
-      publish("execute_result", header, { data: result, metadata: {}, execution_count: executionCount });
+      publish("execute_result", header, {
+        data: JSON.parse(result),
+        metadata: {},
+        execution_count: executionCount,
+      });
     answer = {
       status: "ok",
       payload: [],

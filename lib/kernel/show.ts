@@ -56,14 +56,18 @@ export function describe(value: unknown): string {
   return inspect(value, INSPECT_OPTIONS);
 }
 
+function dataOf(type: string, data: unknown): unknown {
+  if (data instanceof Uint8Array) return Buffer.from(data).toString("base64");
+  if (data instanceof Promise || typeof data === "function")
+    throw new Error(
+      `display: "${type}" is a ${data instanceof Promise ? "promise: await it" : "function: call it"}; expected text, bytes or JSON.`,
+    );
+  return data;
+}
+
 /** A bundle ready for JSON: bytes, which only images and the like have, become base64. */
 export function serializable(bundle: Bundle): Bundle {
-  return Object.fromEntries(
-    Object.entries(bundle).map(([type, data]) => [
-      type,
-      data instanceof Uint8Array ? Buffer.from(data).toString("base64") : data,
-    ]),
-  );
+  return Object.fromEntries(Object.entries(bundle).map(([type, data]) => [type, dataOf(type, data)]));
 }
 
 type Displayable = { toMimeBundle?: () => Bundle } & Record<symbol, (() => Bundle) | undefined>;
@@ -77,10 +81,10 @@ async function ownBundle(value: object): Promise<Bundle | undefined> {
   return bundle && typeof bundle === "object" ? bundle : undefined;
 }
 
-/** What a cell's last expression shows as; nothing for `undefined`. Throws what the value's own method throws. */
-export async function show(value: unknown): Promise<Bundle | undefined> {
+/** What a cell's last expression shows as, in JSON; nothing for `undefined`. Throws what the value's own method throws. */
+export async function show(value: unknown): Promise<string | undefined> {
   if (value === undefined) return undefined;
   const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
   const own = isObject ? await ownBundle(value as object) : undefined;
-  return own ? serializable(own) : { "text/plain": describe(value) };
+  return JSON.stringify(own ? serializable(own) : { "text/plain": describe(value) });
 }
