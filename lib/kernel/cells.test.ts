@@ -146,6 +146,14 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
     assert.deepEqual(symbol.data, { "text/markdown": "**y**" });
   });
 
+  test("bytes of a bundle become base64, typed arrays inside its JSON lists, in results and displays", async () => {
+    const bundle = `{ "image/png": new Uint8Array([1, 2]), "application/json": { y: new Float32Array([1, 0.5]) } }`;
+    const json = { "image/png": "AQI=", "application/json": { y: [1, 0.5] } };
+    assert.deepEqual((await kernel.execute(`({ toMimeBundle: () => (${bundle}) })`)).data, json);
+    const { messages } = await kernel.execute(`display(${bundle});`);
+    assert.deepEqual(messages.find(({ type }) => type === "display_data")?.content.data, json);
+  });
+
   test("a bundle that cannot be sent is the cell's error", async () => {
     const fails = async (bundle: string) =>
       (await kernel.execute(`({ toMimeBundle: () => (${bundle}) })`)).error!.evalue;

@@ -5,7 +5,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Origin } from "./interrupt";
 import { tell } from "./link";
 import type { Bundle, CommMessage, OutputApi } from "./messages";
-import { serializable } from "./show";
+import { serializable, toJson } from "./show";
 import { addPending, type Signals } from "./signals";
 
 export interface DisplayOptions {
@@ -70,7 +70,7 @@ export function createOutput(
       if (update && !displayId) throw new Error("display: an update needs the displayId of what it replaces");
       const transient = displayId ? { display_id: displayId } : {};
       // A front end forgets `transient` when it saves; in the metadata a page that is loaded anew can find it.
-      const content = JSON.stringify({
+      const content = toJson({
         data: serializable(bundle),
         metadata: { ...metadata, ...transient },
         transient,

@@ -65,6 +65,12 @@ function dataOf(type: string, data: unknown): unknown {
   return data;
 }
 
+/** The value as JSON, in which typed arrays are lists of numbers, as Plotly takes them. */
+export const toJson = (value: unknown): string =>
+  JSON.stringify(value, (_key, inner) =>
+    ArrayBuffer.isView(inner) && !(inner instanceof DataView) ? Array.from(inner as Uint8Array) : inner,
+  );
+
 /** A bundle ready for JSON: bytes, which only images and the like have, become base64. */
 export function serializable(bundle: Bundle): Bundle {
   return Object.fromEntries(Object.entries(bundle).map(([type, data]) => [type, dataOf(type, data)]));
@@ -86,5 +92,5 @@ export async function show(value: unknown): Promise<string | undefined> {
   if (value === undefined) return undefined;
   const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
   const own = isObject ? await ownBundle(value as object) : undefined;
-  return JSON.stringify(own ? serializable(own) : { "text/plain": describe(value) });
+  return toJson(own ? serializable(own) : { "text/plain": describe(value) });
 }

@@ -1,7 +1,7 @@
 /** @file What a figure is here (Plotly's data, layout and frames), and how one is put into words. */
 import type { Frame, Layout, PlotData } from "plotly.js";
 
-/** Plotly JSON, as `application/vnd.plotly.v1+json` has it: plain data, no typed arrays, no functions. */
+/** Plotly's figure; typed arrays in it become lists where it leaves as `application/vnd.plotly.v1+json`. */
 export interface Figure {
   data: Partial<PlotData>[];
   layout: Partial<Layout>;
@@ -15,6 +15,14 @@ export function isFigure(value: unknown): value is Figure {
     typeof candidate === "object" && candidate !== null && Array.isArray(candidate.data) && !!candidate.layout
   );
 }
+
+/** The figure as the notebook's JSON will hold it: a copy, in plain data. */
+export function plain({ data, layout, frames }: Figure): Figure {
+  return JSON.parse(JSON.stringify({ data, layout, frames }, asList));
+}
+
+const asList = (_key: string, value: unknown): unknown =>
+  ArrayBuffer.isView(value) && !(value instanceof DataView) ? Array.from(value as Uint8Array) : value;
 
 /** The figure's title without markup, or "figure". */
 export function titleOf({ layout }: Figure): string {

@@ -26,6 +26,14 @@ test("show: the figure at once, then the same output with its PNG", async () => 
   assert.equal(shown[1].displayId, shown[0].displayId);
 });
 
+test("show: a figure's typed arrays are drawn as lists are, on the page and in the PNG", async () => {
+  const figureOf = (y: number[] | Float32Array): Figure => ({ data: [{ type: "scatter", y }], layout: {} });
+  const typed = await withKernel(() => show(figureOf(Float32Array.of(1, 3, 2))));
+  const listed = await withKernel(() => show(figureOf([1, 3, 2])));
+  assert.deepEqual(typed.shown.at(-1)?.bundle, listed.shown.at(-1)?.bundle);
+  assert.ok(typed.shown.at(-1)?.bundle["image/png"]);
+});
+
 test("show: figures and tables in the order of the calls, awaited or not, one by one or as a list", async () => {
   const { shown } = await withKernel(async () => {
     const first = show(titled("one"));

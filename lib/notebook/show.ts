@@ -1,6 +1,6 @@
 /** @file `show`: one output per figure, interactive where Plotly draws it, a PNG everywhere else, never blank. */
 import { type Bundle, detached, display, inKernel, type Output, output } from "./display";
-import { describe, type Figure, isFigure } from "./figure";
+import { describe, type Figure, isFigure, plain } from "./figure";
 import { render } from "./render";
 
 export const PLOTLY = "application/vnd.plotly.v1+json";
@@ -40,12 +40,7 @@ async function showFigure(figure: Figure): Promise<void> {
 
 /** The figure without its PNG: for the first moment, and for figures that are still changing. */
 export function interactive(figure: Figure): Bundle {
-  const content = {
-    data: figure.data,
-    layout: figure.layout,
-    ...(figure.frames ? { frames: figure.frames } : {}),
-  };
-  return { [PLOTLY]: JSON.parse(JSON.stringify(content)), "text/plain": describe(figure) };
+  return { [PLOTLY]: plain(figure), "text/plain": describe(figure) };
 }
 
 /** Sends the figure with its PNG, or with the reason why it has none, even if its cell is stopped meanwhile. Never rejects. */

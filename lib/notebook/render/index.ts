@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { detached } from "../display";
-import { type Figure, stillOf } from "../figure";
+import { type Figure, plain, stillOf } from "../figure";
 
 /** Traces that Plotly draws as SVG, or on the plain canvas that the render thread has. */
 export const DRAWABLE_TRACES = [
@@ -74,11 +74,6 @@ function sizeOf({ layout }: Figure, { width, height, scale }: RenderSize): Requi
     height: height ?? layout.height ?? DEFAULT_SIZE.height,
     scale: scale ?? DEFAULT_SIZE.scale,
   };
-}
-
-/** Only data may cross to the thread, and only what the notebook's JSON will hold. */
-function plain(figure: Figure): unknown {
-  return JSON.parse(JSON.stringify({ data: figure.data, layout: figure.layout }));
 }
 
 function refuseUndrawable({ data }: Figure): void {
