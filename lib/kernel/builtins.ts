@@ -1,11 +1,14 @@
 /** @file What a cell can use without importing it, as declarations for the checker. The runner provides the values. */
 
 export const BUILTIN_DECLARATIONS: Record<string, string> = {
-  display: `/** Shows an output. A bundle is one output in several formats by MIME type; the front end picks the best. */
+  display: `/**
+ * Shows an output: what has \`toMimeBundle()\`, such as a widget, or a bundle, which is one output in several formats by
+ * MIME type; the front end picks the best.
+ */
 declare const display: {
-  (bundle: Record<string, unknown>, options?: { displayId?: string; update?: boolean; metadata?: object }): void;
+  (shown: Record<string, unknown> | { toMimeBundle(): Record<string, unknown> }, options?: { displayId?: string; update?: boolean; metadata?: object }): void;
   /** Replaces the output that was shown with this id, in whichever cell it is. */
-  update(displayId: string, bundle: Record<string, unknown>): void;
+  update(displayId: string, shown: Record<string, unknown> | { toMimeBundle(): Record<string, unknown> }): void;
 };`,
   clearOutput: `/** Clears the cell's output; with \`wait\`, when the next output comes. */
 declare function clearOutput(wait?: boolean): void;`,

@@ -146,6 +146,25 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
     assert.deepEqual(symbol.data, { "text/markdown": "**y**" });
   });
 
+  test("display shows what has a bundle of its own as that, and refuses what has none", async () => {
+    const { messages, error } = await kernel.execute(
+      `class Shown { toMimeBundle() { return { "text/plain": "own" }; } }
+display(new Shown());
+display(slider({ label: "t" }));`,
+    );
+    assert.equal(error, undefined);
+    const [own, widget] = messages.filter(({ type }) => type === "display_data");
+    assert.deepEqual(own.content.data, { "text/plain": "own" });
+    assert.ok(widget.content.data["application/vnd.jupyter.widget-view+json"]);
+    const refused = {
+      "{ a: 1 }": /got an object with the key "a", expected data by MIME type/,
+      "{}": /no keys/,
+    };
+    for (const [value, message] of Object.entries(refused))
+      assert.match((await kernel.execute(`display(${value});`)).error!.evalue, message);
+    assert.match((await kernel.execute("display(5 as never);")).error!.evalue, /^display: got number/);
+  });
+
   test("bytes of a bundle become base64, typed arrays inside its JSON lists, in results and displays", async () => {
     const bundle = `{ "image/png": new Uint8Array([1, 2]), "application/json": { y: new Float32Array([1, 0.5]) } }`;
     const json = { "image/png": "AQI=", "application/json": { y: [1, 0.5] } };

@@ -53,7 +53,7 @@ function startProtocol({ connectionFile, project }: KernelOptions, signals: Sign
 
 /** What cells find without importing it; `builtins.ts` declares the same to the checker. */
 function builtinValues(output: Output, widgets: Widgets): Record<string, unknown> {
-  const update = (displayId: string, bundle: Bundle) => output.display(bundle, { displayId, update: true });
+  const update = (displayId: string, shown: Bundle) => output.display(shown, { displayId, update: true });
   const display = Object.assign((...args: Parameters<Output["display"]>) => output.display(...args), {
     update,
   });

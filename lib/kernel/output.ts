@@ -5,7 +5,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Origin } from "./interrupt";
 import { tell } from "./link";
 import type { Bundle, CommMessage, OutputApi } from "./messages";
-import { serializable, toJson } from "./show";
+import { displayed, toJson } from "./show";
 import { addPending, type Signals } from "./signals";
 
 export interface DisplayOptions {
@@ -16,7 +16,8 @@ export interface DisplayOptions {
 
 /** The kernel's side of the display contract, `globalThis[Symbol.for("jupyter.kernel")]`. */
 export interface KernelDisplay {
-  display(bundle: Bundle, options?: DisplayOptions): void;
+  /** Shows a bundle, or what has one of its own. */
+  display(shown: Bundle | { toMimeBundle(): Bundle }, options?: DisplayOptions): void;
   clearOutput(wait?: boolean): void;
   /** Runs what must outlive its cell out of reach of Stop. */
   detached<T>(work: () => T): T;
@@ -66,12 +67,12 @@ export function createOutput(
         addPending(signals, piece.length);
       }
     },
-    display(bundle, { displayId, update = false, metadata = {} } = {}) {
+    display(shown, { displayId, update = false, metadata = {} } = {}) {
       if (update && !displayId) throw new Error("display: an update needs the displayId of what it replaces");
       const transient = displayId ? { display_id: displayId } : {};
       // A front end forgets `transient` when it saves; in the metadata a page that is loaded anew can find it.
       const content = toJson({
-        data: serializable(bundle),
+        data: displayed(shown),
         metadata: { ...metadata, ...transient },
         transient,
       });

@@ -71,26 +71,42 @@ export const toJson = (value: unknown): string =>
     ArrayBuffer.isView(inner) && !(inner instanceof DataView) ? Array.from(inner as Uint8Array) : inner,
   );
 
-/** A bundle ready for JSON: bytes, which only images and the like have, become base64. */
-export function serializable(bundle: Bundle): Bundle {
+function refuseNoBundle(value: unknown): asserts value is Bundle {
+  const isObject = typeof value === "object" && value !== null;
+  const keys = isObject ? Object.keys(value) : [];
+  const wrong = keys.find((key) => !key.includes("/"));
+  if (keys.length > 0 && wrong === undefined) return;
+  const got = isObject
+    ? `an object with ${wrong === undefined ? "no keys" : `the key "${wrong}"`}`
+    : typeof value;
+  throw new Error(
+    `display: got ${value instanceof Promise ? "a promise" : got}, expected data by MIME type such as { "text/plain": "…" }, or what has toMimeBundle(). As a cell's last expression any value is shown.`,
+  );
+}
+
+/** A bundle ready for JSON: bytes, which only images and the like have, become base64. Throws on what is no bundle. */
+function serializable(bundle: unknown): Bundle {
+  refuseNoBundle(bundle);
   return Object.fromEntries(Object.entries(bundle).map(([type, data]) => [type, dataOf(type, data)]));
 }
 
-type Displayable = { toMimeBundle?: () => Bundle } & Record<symbol, (() => Bundle) | undefined>;
+type Displayable = { toMimeBundle?: () => unknown } & Record<symbol, (() => unknown) | undefined>;
 
-async function ownBundle(value: object): Promise<Bundle | undefined> {
+/** What the value's own method says that it shows as, or a promise of it. */
+function ownBundle(value: unknown): unknown {
+  if ((typeof value !== "object" && typeof value !== "function") || value === null) return undefined;
   const displayable = value as Displayable;
   const method =
     typeof displayable.toMimeBundle === "function" ? displayable.toMimeBundle : displayable[DISPLAY];
-  if (typeof method !== "function") return undefined;
-  const bundle = await method.call(value);
-  return bundle && typeof bundle === "object" ? bundle : undefined;
+  return typeof method === "function" ? method.call(value) : undefined;
 }
+
+/** What `display` sends: the value's own bundle, or the value, which is then one. */
+export const displayed = (value: unknown): Bundle => serializable(ownBundle(value) ?? value);
 
 /** What a cell's last expression shows as, in JSON; nothing for `undefined`. Throws what the value's own method throws. */
 export async function show(value: unknown): Promise<string | undefined> {
   if (value === undefined) return undefined;
-  const isObject = (typeof value === "object" && value !== null) || typeof value === "function";
-  const own = isObject ? await ownBundle(value as object) : undefined;
-  return toJson(own ? serializable(own) : { "text/plain": describe(value) });
+  const own = await ownBundle(value);
+  return toJson(own && typeof own === "object" ? serializable(own) : { "text/plain": describe(value) });
 }
