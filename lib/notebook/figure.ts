@@ -8,6 +8,9 @@ export interface Figure {
   frames?: Partial<Frame>[];
 }
 
+/** The name of an annotation that says why nothing is drawn. */
+export const NOTICE = "notice";
+
 /** Whether `value` has the shape of a figure. */
 export function isFigure(value: unknown): value is Figure {
   const candidate = value as Figure | null;
@@ -31,7 +34,7 @@ export function titleOf({ layout }: Figure): string {
   return withoutMarkup(text ?? "") || "figure";
 }
 
-/** One line for readers without the picture: title, kinds of marks, names, counts, axes. */
+/** One line for readers without the picture: title, kinds of marks, names, counts, axes, why nothing is drawn. */
 export function describe(figure: Figure): string {
   const visible = figure.data.filter((trace) => trace.name || trace.showlegend !== false);
   const kinds = [...new Set(visible.map(kindOf))].filter(Boolean).join(", ");
@@ -40,7 +43,12 @@ export function describe(figure: Figure): string {
   );
   const parts = [kinds, names.length ? names.join(", ") : "", axesOf(figure)].filter(Boolean);
   const frames = figure.frames?.length ? [`${figure.frames.length} frames`] : [];
-  return `[${titleOf(figure)}] ${[...parts, ...frames].join("; ")}`.trimEnd();
+  return `[${titleOf(figure)}] ${[...parts, ...frames, ...noticesOf(figure)].join("; ")}`.trimEnd();
+}
+
+function noticesOf({ layout }: Figure): string[] {
+  const notices = (layout.annotations ?? []).filter((one) => (one as { name?: string }).name === NOTICE);
+  return [...new Set(notices.map(({ text }) => withoutMarkup(text?.replaceAll("<br>", " ") ?? "")))];
 }
 
 const withoutMarkup = (text: string): string => text.replace(/<br\s*\/?>/g, " · ").replace(/<[^>]*>/g, "");

@@ -1,6 +1,7 @@
 /** @file Charts with one pair of axes: lines, histograms, bars. Pure: numbers in, Plotly JSON out. */
 import type { Layout, LayoutAxis, PlotData } from "plotly.js";
 import type { Figure } from "../figure";
+import { noticeIfBlank } from "./notice";
 import { column, extent, isTensorLike, linspace, type Numbers, toNumbers } from "./numbers";
 import { axis, baseLayout, colour, type FigureOptions, logAxis, NEUTRAL, paler } from "./style";
 
@@ -20,7 +21,7 @@ export interface LineOptions extends FigureOptions {
 
 /**
  * Lines by name, each in its own colour; a `standardError` becomes a band of ±1 standard error. Values of a log
- * axis that are not positive leave a gap. Throws when x, y and standardError differ in length.
+ * axis that are not positive leave a gap, and where nothing is left the figure says so. Throws when x, y and standardError differ in length.
  */
 export function lines(series: Record<string, Series>, options: LineOptions = {}): Figure {
   const data = Object.entries(series).flatMap(([name, one], index) =>
@@ -32,6 +33,7 @@ export function lines(series: Record<string, Series>, options: LineOptions = {})
     xaxis: logX ? logAxis(options.xTitle) : axis(options.xTitle),
     yaxis: logY ? valueLogAxis(data, options.yTitle) : axis(options.yTitle),
     showlegend: Object.keys(series).length > 1,
+    ...noticeIfBlank(data, options),
   };
   return { data, layout };
 }
@@ -234,6 +236,7 @@ export function bars(values: Bars, options: BarOptions = {}): Figure {
     yaxis: options.logY ? logAxis(options.yTitle) : axis(options.yTitle, { rangemode: "tozero" }),
     barmode: options.stacked ? "stack" : "group",
     showlegend: names.length > 1,
+    ...noticeIfBlank(data, options),
   };
   return { data, layout };
 }

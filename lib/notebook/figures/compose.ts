@@ -1,6 +1,6 @@
 /** @file Figures made of figures: panels side by side, frames with a slider. Pure. */
 import type { Annotations, Layout, LayoutAxis, PlotData, Slider } from "plotly.js";
-import { CONTROLS_HEIGHT, type Figure } from "../figure";
+import { CONTROLS_HEIGHT, type Figure, NOTICE } from "../figure";
 import { baseLayout, type FigureOptions, TEXT_SIZE } from "./style";
 
 export interface PanelOptions extends FigureOptions {
@@ -37,7 +37,10 @@ export function panels(figures: Record<string, Figure>, options: PanelOptions = 
       {},
       ...entries.map(([, figure], index) => panelAxes(figure, index, places[index], options)),
     ),
-    annotations: entries.map(([name], index) => panelTitle(name, places[index])),
+    annotations: entries.flatMap(([name, figure], index) => [
+      panelTitle(name, places[index]),
+      ...panelNotices(figure, index),
+    ]),
     showlegend,
     ...(showlegend ? { legend: { orientation: "h", x: 0, y: -0.12, yanchor: "top" } } : {}),
   };
@@ -138,6 +141,13 @@ function panelTitle(text: string, { x, y }: Place): Partial<Annotations> {
   };
 }
 
+const panelNotices = ({ layout }: Figure, index: number) =>
+  (layout.annotations ?? []).map((notice) => ({
+    ...notice,
+    xref: `${numbered("x", index)} domain` as Annotations["xref"],
+    yref: `${numbered("y", index)} domain` as Annotations["yref"],
+  }));
+
 /** A name that several panels share appears once in the legend and is switched in all of them together. */
 function inPanel(
   trace: Partial<PlotData>,
@@ -189,7 +199,7 @@ export function animation(
         `animation: frame "${name}" has ${data.length} traces, expected ${still.data.length} as in "${shownName}".`,
       );
   const layout: Partial<Layout> = {
-    ...still.layout,
+    ...withoutNotices(still.layout),
     ...(title ? { title: baseLayout({ title }).title } : {}),
     sliders: [
       sliderOver(
@@ -212,6 +222,12 @@ export function animation(
       ...(own.images ? { layout: { images: own.images } } : {}),
     })),
   };
+}
+
+/** What one frame says of itself would stand over all of them. */
+function withoutNotices({ annotations, ...layout }: Partial<Layout>): Partial<Layout> {
+  const kept = annotations?.filter((one) => (one as { name?: string }).name !== NOTICE);
+  return kept?.length ? { ...layout, annotations: kept } : layout;
 }
 
 /** Only what changes from frame to frame; style and axes come from the shown figure. */

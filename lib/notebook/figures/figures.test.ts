@@ -71,6 +71,29 @@ test("lines: dashes and dots for lines that would hide each other", () => {
   );
 });
 
+test("values of which none can be drawn: the figure says why, in its picture and in its text, also as a panel", () => {
+  const reasons = ({ layout }: Figure) => (layout.annotations ?? []).map(({ text }) => text);
+  const negative = lines({ loss: [-1, Number.NaN] }, { logY: true, title: "loss" });
+  assert.match(String(reasons(negative)), /all values<br>are NaN, or not positive on .*logY: false/);
+  assert.match(describe(negative), /^\[loss\] lines; loss; Nothing to draw: all values are NaN, or not/);
+  const diverged = scatter([[Number.NaN, Number.NaN]]);
+  assert.deepEqual(reasons(diverged), ["Nothing to draw: all values are NaN or infinite."]);
+  assert.equal(reasons(bars({ a: -1 }, { logY: true })).length, 1);
+  const both = panels({ good: lines({ a: [1] }), negative });
+  assert.deepEqual(
+    both.layout.annotations?.map(({ xref }) => xref),
+    ["paper", "paper", "x2 domain"],
+  );
+  for (const drawn of [
+    lines({ a: [Number.NaN, -1], b: [Number.NaN, 1] }, { logY: true }),
+    lines({ a: [-1] }),
+    lines({ a: [] }, { logY: true }),
+    scatter([[0, 0]]),
+    animation({ 0: scatter([[0, 0]]), 1: diverged }),
+  ])
+    assert.deepEqual(reasons(drawn), []);
+});
+
 test("scatter: rows, flat pairs and tensors are one; panels share a square window", () => {
   const points = [
     [0, 1],

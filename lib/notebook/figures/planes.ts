@@ -2,6 +2,7 @@
 import type { Layout, PlotData } from "plotly.js";
 import type { Figure } from "../figure";
 import { panels } from "./compose";
+import { noticeIfBlank } from "./notice";
 import {
   column,
   extent,
@@ -76,6 +77,7 @@ function planeFigure(data: Partial<PlotData>[], range: Range, options: FigureOpt
     xaxis: axis(options.xTitle, fixed),
     yaxis: axis(options.yTitle, { ...fixed, scaleanchor: "x", constraintoward: "top" }),
     showlegend: data.length > 1,
+    ...noticeIfBlank(data),
   };
   return { data, layout };
 }
