@@ -217,6 +217,23 @@ test("imageGrid: pixels in their place and colour, enlarged by a whole factor, c
   assert.throws(() => imageGrid({ shape: [1, 1, 1, 1], data: [] }), /got 0 values, expected 1×1×1×1/);
 });
 
+test("imageGrid: whole numbers are bytes, whatever holds them; what is neither bytes nor around [-1, 1] needs a range", () => {
+  const first = (data: number[], range?: [number, number]) => {
+    const { layout } = imageGrid({ shape: [1, 1, 2, 1], data }, { range });
+    return pixelsOf(String(layout.images?.[0].source)).at(0, 0)[0];
+  };
+  assert.deepEqual(
+    [first([100, 255]), first([3, 2]), first([0, 1]), first([0, 3.5]), first([0, -99])],
+    [100, 3, 128, 128, 128],
+  );
+  assert.throws(
+    () => first([0.5, 200]),
+    /got values from 0.5 to 200, expected -1 to 1, or whole numbers from 0 to 255/,
+  );
+  assert.throws(() => first([0, 1000]), /name what is black and white: { range: \[0, 1000\] }/);
+  assert.equal(first([100.5, 200], [0, 200]), 128);
+});
+
 test("panels: axes of their own side by side, one legend entry per name, a colour bar beside its panel", () => {
   const { data, layout } = panels(
     { left: lines({ a: [1, 2], b: [2, 1] }), right: lines({ a: [3, 4], b: [1, 1] }), map: heatmap([[1, 2]]) },

@@ -2,7 +2,7 @@
 import type { Layout } from "plotly.js";
 import type { Figure } from "../figure";
 import { encodePng } from "../render/png.cjs";
-import { isTensorLike, type TensorLike } from "./numbers";
+import { extent, isTensorLike, type TensorLike } from "./numbers";
 import { baseLayout, type FigureOptions } from "./style";
 
 /** Pictures `[n, height, width, channels]`, one channel or three: a tensor, or flat pixels with their shape. */
@@ -11,7 +11,7 @@ export type Images = TensorLike | { readonly shape: readonly number[]; readonly 
 export interface ImageOptions extends FigureOptions {
   /** Pictures in a row; by default the squarest grid. */
   columns?: number;
-  /** The values shown as black and as white; by default 0 and 255 for bytes, -1 and 1 for everything else. */
+  /** The values shown as black and as white; by default 0 and 255 for whole numbers up to 255, else -1 and 1. */
   range?: [number, number];
   /** A title above each column. */
   columnNames?: readonly string[];
@@ -27,7 +27,10 @@ export interface Picture {
   rgba: Uint8ClampedArray;
 }
 
-/** A grid of pictures in reading order; values beyond the range are clipped. Throws on other shapes than [n, h, w, 1 or 3]. */
+/**
+ * A grid of pictures in reading order; values beyond the range are clipped. Throws on other shapes than
+ * [n, h, w, 1 or 3], and without a range on values that are neither bytes nor around [-1, 1].
+ */
 export function imageGrid(images: Images, options: ImageOptions = {}): Figure {
   const { width, height, rgba } = packImages(images, options);
   const png = encodePng(width, height, rgba).toString("base64");
@@ -50,7 +53,7 @@ export function packImages(images: Images, options: Pick<ImageOptions, "columns"
   const [cellWidth, cellHeight] = [width * factor + GAP, height * factor + GAP];
   const [totalWidth, totalHeight] = [columns * cellWidth - GAP, rows * cellHeight - GAP];
   const rgba = new Uint8ClampedArray(totalWidth * totalHeight * 4).fill(255);
-  const toByte = byteScale(options.range ?? (isBytes(pixels) ? [0, 255] : [-1, 1]));
+  const toByte = byteScale(options.range ?? rangeOf(pixels));
   for (let image = 0; image < count; image++) {
     const left = (image % columns) * cellWidth;
     const top = Math.floor(image / columns) * cellHeight;
@@ -76,6 +79,21 @@ function checkedShape(shape: readonly number[]): [number, number, number, number
 
 const isBytes = (pixels: ArrayLike<number>): boolean =>
   pixels instanceof Uint8Array || pixels instanceof Uint8ClampedArray;
+
+/** Noise and what a net draws reach far beyond [-1, 1] on both sides; what is never negative and as large is of another kind. */
+const MOST_WITHOUT_NEGATIVES = 10;
+
+function rangeOf(pixels: ArrayLike<number>): [black: number, white: number] {
+  if (isBytes(pixels)) return [0, 255];
+  const values = Array.from(pixels);
+  const [low, high] = extent(values);
+  if (low >= 0 && high > 1 && high <= 255 && values.every(Number.isInteger)) return [0, 255];
+  if (low >= 0 && high > MOST_WITHOUT_NEGATIVES)
+    throw new Error(
+      `packImages: got values from ${low} to ${high}, expected -1 to 1, or whole numbers from 0 to 255. For others name what is black and white: { range: [${low}, ${high}] }.`,
+    );
+  return [-1, 1];
+}
 
 const byteScale =
   ([black, white]: [number, number]) =>
