@@ -41,6 +41,19 @@ describe("cells", { skip: noJupyter(), timeout: 600_000 }, () => {
     assert.equal(await last("whole + 1"), "2");
   });
 
+  test("a cell that fails keeps the types that it imports, which no run can miss", async () => {
+    write(
+      "types.ts",
+      "export interface Sized { size: number } export interface Named { name: string } export const one = 1;",
+    );
+    await kernel.execute(`import { one, type Sized } from "./types"; import type { Named } from "./types"; import { Sized as Also } from "./types";
+throw new Error("half-way");`);
+    assert.equal(
+      await last("const both: Sized & Named & Also = { size: 1, name: 'x' }; [both, one]"),
+      "[ { size: 1, name: 'x' }, 1 ]",
+    );
+  });
+
   const redeclared: Record<string, [string, string, string]> = {
     const: ["const c = 1; const useC = () => c;", "const c = 2;", "2"],
     "const of another type": ["const d = 1; const useD = () => d;", `const d = "two";`, "'two'"],

@@ -97,7 +97,8 @@ export function createCompiler(service: CellService): CellCompiler {
       values: names,
       async: findings.async,
     };
-    return { ok: true, cell, declared: collect(parsed, dts) };
+    const imported = new Set(findings.imports.flatMap((one) => one.names.map(({ name }) => name)));
+    return { ok: true, cell, declared: collect(parsed, dts, imported) };
   };
 
   const withScope: CellCompiler["withScope"] = (source, known) => {

@@ -83,12 +83,12 @@ function declarationsOf(node: ts.Statement, file: ts.SourceFile): Declaration[] 
   return [{ name: name.text, text, meaning: meaningOf(node) }];
 }
 
-/** What a cell declares: its imports from its own text, the rest from the declaration emit `dts`. */
-export function collect(cell: ts.SourceFile, dts: string): Declaration[] {
+/** What a cell declares: its imports from its own text, of which some are `values`, the rest from the declaration emit `dts`. */
+export function collect(cell: ts.SourceFile, dts: string, values: ReadonlySet<string>): Declaration[] {
   const imports = cell.statements
     .filter(ts.isImportDeclaration)
     .flatMap(importTexts)
-    .map(([name, text]) => ({ name, text, meaning: Meaning.both }));
+    .map(([name, text]) => ({ name, text, meaning: values.has(name) ? Meaning.both : Meaning.type }));
   const wanted = new Set(declaredNames(cell));
   const file = ts.createSourceFile("emitted.d.ts", dts, ts.ScriptTarget.Latest, false);
   const others = file.statements.flatMap((node) => declarationsOf(node, file));
