@@ -78,6 +78,23 @@ throw new Error("half-way");`);
     );
   });
 
+  test("a value hides no earlier type of its name, nor a type a value", async () => {
+    await last(
+      "interface Place { x: number } const Size = (n: number) => ({ n });",
+      "const Place = (x: number): Place => ({ x }); type Size = ReturnType<typeof Size>; export const Half = 0.5;",
+      "type Half = number; const big: Size = Size(3);",
+    );
+    assert.equal(
+      await last("const place: Place = Place(2); const half: Half = Half; [place, big, half]"),
+      "[ { x: 2 }, { n: 3 }, 0.5 ]",
+    );
+    await last("class Place { y = 1 }");
+    assert.match(
+      (await kernel.execute("const wrong: Place = { x: 1 };")).error!.evalue,
+      /'x' does not exist/,
+    );
+  });
+
   test("a class refers to itself, not to its successor", async () => {
     await last(
       "class Node1 { static make() { return new Node1(); } tag = 'old'; } const make2 = Node1.make;",

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import ts from "typescript";
 import { insertChecks } from "./checks";
-import { collect, declaredNames, varNames } from "./declarations";
+import { collect, declaredNames, meaningsIn } from "./declarations";
 import { failureOf } from "./diagnostics";
 import type { Compilation, CompiledCell } from "./messages";
 import { type Findings, rewriteCell } from "./rewrite";
@@ -23,27 +23,26 @@ const parse = (source: string) =>
 const syntaxErrors = (file: ts.SourceFile) =>
   (file as unknown as { parseDiagnostics: ts.Diagnostic[] }).parseDiagnostics;
 
-function exportsOf(file: ts.SourceFile, names: string[]): string {
-  const exported = new Set(
-    file.statements
-      .filter(
-        (node) =>
-          ts.canHaveModifiers(node) &&
-          ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword),
-      )
-      .flatMap((node) => declaredNames({ statements: [node] } as unknown as ts.SourceFile)),
-  );
+const isExported = (node: ts.Statement) =>
+  ts.canHaveModifiers(node) &&
+  ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
+
+function exportsOf(file: ts.SourceFile): string {
+  const exported = new Set(declaredNames(file.statements.filter(isExported)));
   for (const node of file.statements)
     if (ts.isExportDeclaration(node) && node.exportClause && ts.isNamedExports(node.exportClause))
       for (const { name } of node.exportClause.elements) exported.add(name.text);
-  return `export { ${names.filter((name) => !exported.has(name)).join(", ")} };`;
+  const others = declaredNames(file.statements).filter((name) => !exported.has(name));
+  return `export { ${others.join(", ")} };`;
 }
 
-/** What is put after a cell: a name that it declares itself is not declared once more. */
-function suffix(file: ts.SourceFile, names: string[], known: readonly Declaration[]): string {
-  const own = new Set([...names, ...varNames(file)]);
-  const texts = known.filter(({ name }) => !own.has(name)).map(({ text }) => text);
-  return `\n;${exportsOf(file, names)}\n${texts.join("\n")}\n`;
+/** What is put after a cell: a name that it declares itself, with the same meaning, is not declared once more. */
+function suffix(file: ts.SourceFile, known: readonly Declaration[]): string {
+  const own = meaningsIn(file);
+  const texts = known
+    .filter(({ name, meaning }) => ((own.get(name) ?? 0) & meaning) === 0)
+    .map(({ text }) => text);
+  return `\n;${exportsOf(file)}\n${texts.join("\n")}\n`;
 }
 
 export function createCompiler(service: CellService): CellCompiler {
@@ -75,8 +74,7 @@ export function createCompiler(service: CellService): CellCompiler {
     });
     if (syntaxErrors(parsed).length > 0)
       return fail(syntaxErrors(parsed).map((one) => ({ ...one, file: undefined })));
-    const names = declaredNames(parsed);
-    const text = source + suffix(parsed, names, known);
+    const text = source + suffix(parsed, known);
     service.keepImports(text); // before the program is made: one made after it would be made from the ground up
     const program = service.programFor(text);
     const file = program.getSourceFile(service.file) as ts.SourceFile;
@@ -94,16 +92,13 @@ export function createCompiler(service: CellService): CellCompiler {
       sourceMap: map,
       source,
       imports: findings.imports,
-      values: names,
+      values: declaredNames(parsed.statements),
       async: findings.async,
     };
     const imported = new Set(findings.imports.flatMap((one) => one.names.map(({ name }) => name)));
     return { ok: true, cell, declared: collect(parsed, dts, imported) };
   };
 
-  const withScope: CellCompiler["withScope"] = (source, known) => {
-    const parsed = parse(source);
-    return source + suffix(parsed, declaredNames(parsed), known);
-  };
+  const withScope: CellCompiler["withScope"] = (source, known) => source + suffix(parse(source), known);
   return { compile, withScope };
 }

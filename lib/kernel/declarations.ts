@@ -21,22 +21,29 @@ function importTexts(node: ts.ImportDeclaration): [name: string, text: string][]
   return texts;
 }
 
-/** The names that the top-level statements of a cell declare. */
-export function declaredNames(file: ts.SourceFile): string[] {
-  const names = file.statements.flatMap((node) => {
-    if (ts.isVariableStatement(node))
-      return node.declarationList.declarations
-        .flatMap(({ name }) => boundNames(name))
-        .map(({ text }) => text);
-    if (ts.isImportDeclaration(node)) return importTexts(node).map(([name]) => name);
-    const name = (node as unknown as ts.NamedDeclaration).name;
-    return name && ts.isIdentifier(name) ? [name.text] : [];
-  });
-  return [...new Set(names)];
+function namesOf(node: ts.Statement): string[] {
+  if (ts.isVariableStatement(node))
+    return node.declarationList.declarations.flatMap(({ name }) => boundNames(name)).map(({ text }) => text);
+  if (ts.isImportDeclaration(node)) return importTexts(node).map(([name]) => name);
+  const name = (node as unknown as ts.NamedDeclaration).name;
+  return name && ts.isIdentifier(name) ? [name.text] : [];
+}
+
+/** The names that these statements at the top of a cell declare. */
+export const declaredNames = (statements: readonly ts.Statement[]): string[] => [
+  ...new Set(statements.flatMap(namesOf)),
+];
+
+/** What each name that a cell declares means there. */
+export function meaningsIn(file: ts.SourceFile): Map<string, number> {
+  const meanings = new Map(varNames(file).map((name) => [name, Meaning.value as number]));
+  for (const node of file.statements)
+    for (const name of namesOf(node)) meanings.set(name, (meanings.get(name) ?? 0) | meaningOf(node));
+  return meanings;
 }
 
 /** The `var`s of a cell, at the top or inside blocks and loops: names that no declaration put beside it may repeat. */
-export function varNames(node: ts.Node): string[] {
+function varNames(node: ts.Node): string[] {
   if (ts.isFunctionLike(node) || ts.isClassStaticBlockDeclaration(node) || ts.isModuleDeclaration(node))
     return [];
   const names: string[] = [];
@@ -89,8 +96,8 @@ export function collect(cell: ts.SourceFile, dts: string, values: ReadonlySet<st
     .filter(ts.isImportDeclaration)
     .flatMap(importTexts)
     .map(([name, text]) => ({ name, text, meaning: values.has(name) ? Meaning.both : Meaning.type }));
-  const wanted = new Set(declaredNames(cell));
+  const wanted = meaningsIn(cell);
   const file = ts.createSourceFile("emitted.d.ts", dts, ts.ScriptTarget.Latest, false);
   const others = file.statements.flatMap((node) => declarationsOf(node, file));
-  return [...imports, ...others.filter(({ name }) => wanted.has(name))];
+  return [...imports, ...others.filter(({ name, meaning }) => meaning & (wanted.get(name) ?? 0))];
 }
