@@ -29,18 +29,18 @@ const STUCK_MS = 100;
 export class InterruptSwitch {
   readonly origins = new AsyncLocalStorage<Origin>();
   readonly #signals: Signals;
-  /** Counts stopped cells of which code may still wake up. */
-  readonly #lingering: FinalizationRegistry<void>;
-  #lingeringCount = 0;
+  /** The cells and listeners of which code may still wake up. */
+  readonly #living = new Set<WeakRef<Origin>>();
+  readonly #ended: FinalizationRegistry<WeakRef<Origin>>;
   #active: Origin | undefined;
   #reject: ((error: Error) => void) | undefined;
   #firstSeen = 0;
 
   constructor(signals: Signals) {
     this.#signals = signals;
-    this.#lingering = new FinalizationRegistry(() => {
-      this.#lingeringCount--;
-      this.#rest();
+    this.#ended = new FinalizationRegistry((origin) => {
+      this.#living.delete(origin);
+      if (Atomics.load(signals, INTERRUPT) === Interrupt.lingering) this.#rest();
     });
     const values = {
       load: Atomics.load,
@@ -54,7 +54,7 @@ export class InterruptSwitch {
 
   /** Runs `work` so that Stop ends it; rejects with KeyboardInterrupt when it was stopped while it waited. */
   async run<T>(request: string, work: () => T | Promise<T>): Promise<T> {
-    const origin: Origin = { request, stopped: false, graceUntil: 0 };
+    const origin = this.#begin(request);
     this.#active = origin;
     this.#rest();
     const stopped = new Promise<never>((_, reject) => {
@@ -63,7 +63,7 @@ export class InterruptSwitch {
     try {
       return await Promise.race([this.origins.run(origin, async () => work()), stopped]);
     } finally {
-      if (Atomics.load(this.#signals, INTERRUPT) === Interrupt.requested) this.#markStopped(origin);
+      if (Atomics.load(this.#signals, INTERRUPT) === Interrupt.requested) origin.stopped = true;
       this.#active = undefined;
       this.#reject = undefined;
       this.#rest();
@@ -76,6 +76,13 @@ export class InterruptSwitch {
     return origin ? this.origins.run({ ...origin, stopped: false, graceUntil: 0 }, work) : work();
   }
 
+  /** `listener` to be called later as code of this cell: an earlier Stop does not concern it, the next one does. */
+  bind<A extends unknown[]>(listener: (...args: A) => void): (...args: A) => void {
+    const request = this.origins.getStore()?.request;
+    if (request === undefined) return listener;
+    return (...args) => this.origins.run(this.#begin(request), listener, ...args);
+  }
+
   /** Stop, seen by a free event loop: code that waits gets a moment to end by itself, then the cell ends without it. */
   request(): void {
     const origin = this.#active;
@@ -83,22 +90,34 @@ export class InterruptSwitch {
       this.#rest();
       return;
     }
-    this.#markStopped(origin);
+    origin.stopped = true;
     this.#rest(); // nothing keeps the loop busy: what belongs to no stopped cell goes on
     const reject = this.#reject;
     setTimeout(() => reject?.(new KeyboardInterrupt()), GRACE_MS / 2);
   }
 
-  #markStopped(origin: Origin): void {
-    if (origin.stopped) return;
-    origin.stopped = true;
-    this.#lingeringCount++;
-    this.#lingering.register(origin);
+  /** Stop, when no cell runs: what ended cells left behind ends when it wakes up. */
+  stopLeftBehind(): void {
+    for (const origin of this.#livingOrigins()) origin.stopped = true;
+    this.#rest();
+  }
+
+  #begin(request: string): Origin {
+    const origin: Origin = { request, stopped: false, graceUntil: 0 };
+    const reference = new WeakRef(origin);
+    this.#living.add(reference);
+    this.#ended.register(origin, reference);
+    return origin;
+  }
+
+  #livingOrigins(): Origin[] {
+    return [...this.#living].flatMap((reference) => reference.deref() ?? []);
   }
 
   #rest(): void {
     this.#firstSeen = 0;
-    Atomics.store(this.#signals, INTERRUPT, this.#lingeringCount > 0 ? Interrupt.lingering : Interrupt.none);
+    const lingers = this.#livingOrigins().some(({ stopped }) => stopped);
+    Atomics.store(this.#signals, INTERRUPT, lingers ? Interrupt.lingering : Interrupt.none);
   }
 
   /** Called by the checks when the word is not 0. */
@@ -106,7 +125,7 @@ export class InterruptSwitch {
     const origin = this.origins.getStore();
     if (Atomics.load(this.#signals, INTERRUPT) === Interrupt.lingering && !origin?.stopped) return;
     const now = performance.now();
-    if (origin && origin === this.#active) this.#markStopped(origin);
+    if (origin && origin === this.#active) origin.stopped = true;
     if (!origin?.stopped) {
       if (this.#firstSeen === 0) this.#firstSeen = now;
       if (now - this.#firstSeen < STUCK_MS) return;

@@ -155,6 +155,34 @@ function turn() { if (++turns === 3) console.log("turning"); }`);
     assert.ok(countedLater > counted, "another cell's timer was stopped");
   });
 
+  test("while no cell runs, Stop ends what ended cells left behind, but no widget and nothing detached", async () => {
+    const made = kernel.submit(`let rounds = 0; let detached = 0;
+async function turnForEver() { for (;;) { rounds++; await new Promise((done) => setTimeout(done, 5)); } }
+void turnForEver();
+const { detached: detach } = globalThis[Symbol.for("jupyter.kernel") as never] as { detached(work: () => void): void };
+detach(() => void setInterval(() => { detached++; }, 5).unref());
+const moved = slider();
+moved.onChange((value) => console.log("moved to", value));
+moved`);
+    const { data } = await kernel.result(made);
+    const counts = async () => JSON.parse((await kernel.text("[rounds, detached]"))!);
+    const pause = "await new Promise((done) => setTimeout(done, 100));";
+    await kernel.execute(pause);
+    assert.ok((await counts())[0] > 0);
+    await kernel.request("interrupt_request", {}, "control");
+    await kernel.execute(pause);
+    const [rounds, detached] = await counts();
+    await kernel.execute(pause);
+    const [later, detachedLater] = await counts();
+    assert.equal(later, rounds, "the loop went on");
+    assert.ok(detachedLater > detached, "what was detached was stopped");
+    kernel.send("shell", "comm_msg", {
+      comm_id: data["application/vnd.jupyter.widget-view+json"].model_id,
+      data: { method: "update", state: { value: 8 }, buffer_paths: [] },
+    });
+    await kernel.printed(made, "moved to 8");
+  });
+
   test("a stopped cell's figure is completed all the same, and figures of later cells are drawn", async () => {
     const hasPicture = (id: string) =>
       kernel.wait(

@@ -110,12 +110,8 @@ export function startKernel(options: KernelOptions): void {
 
   const comms = createComms(output.comm);
   const loader = createLoader(process.cwd(), connectBlocking<ModuleApi>(modules));
-  const runner = createRunner(
-    interrupts,
-    loader,
-    output,
-    builtinValues(output, createWidgets(createModels(comms))),
-  );
+  const widgets = createWidgets(createModels(comms, (listener) => interrupts.bind(listener)));
+  const runner = createRunner(interrupts, loader, output, builtinValues(output, widgets));
   const rest = collectWhenIdle();
   const api: { [K in keyof RunnerApi]: (...args: Parameters<RunnerApi[K]>) => unknown } = {
     run: async (cell, name, request, allowStdin) => {
@@ -134,7 +130,7 @@ export function startKernel(options: KernelOptions): void {
         report(error);
       }
     },
-    interrupt: () => interrupts.request(),
+    interrupt: (isIdle) => (isIdle ? interrupts.stopLeftBehind() : interrupts.request()),
     input: (value) => output.answer(value),
   };
   serve(protocol, { ...api });

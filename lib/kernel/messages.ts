@@ -103,8 +103,8 @@ export interface CommMessage {
 export interface RunnerApi {
   run(cell: CompiledCell, name: string, request: string, allowStdin: boolean): Outcome;
   comm(message: CommMessage, request: string): void;
-  /** Stop was pressed; the INTERRUPT word is already set. */
-  interrupt(): void;
+  /** Stop was pressed, while a cell ran or none did; the INTERRUPT word is already set. */
+  interrupt(isIdle: boolean): void;
   input(value: string): void;
 }
 

@@ -3,7 +3,6 @@
  * `jupyter.widget`, in ipywidgets' messages of version 2.
  * https://github.com/jupyter-widgets/ipywidgets/blob/main/packages/schema/messages.md
  */
-import { AsyncResource } from "node:async_hooks";
 import type { Comm, CommEvent, Comms } from "./comms";
 
 export type State = Record<string, unknown>;
@@ -29,6 +28,9 @@ export interface Model {
   onMessage(listener: (content: unknown, buffers: Uint8Array[]) => void): void;
   close(): void;
 }
+
+/** Makes of a listener one that the page's events can call: as code of the cell that set it. */
+export type Bind = <A extends unknown[]>(listener: (...args: A) => void) => (...args: A) => void;
 
 export interface Models {
   create(kind: ModelKind, state: State): Model;
@@ -107,7 +109,7 @@ function statesOf(models: ReadonlyMap<string, Model>): [data: State, buffers: Ui
   return [{ method: "update_states", states, buffer_paths: paths }, all];
 }
 
-export function createModels(comms: Comms): Models {
+export function createModels(comms: Comms, bind: Bind): Models {
   const models = new Map<string, Model>();
 
   comms.register("jupyter.widget.control", (control) => {
@@ -135,9 +137,9 @@ export function createModels(comms: Comms): Models {
           Object.assign(state, change);
           sendState(comm, "update", change);
         },
-        onChange: (listener) => void changed.push(AsyncResource.bind(listener)),
+        onChange: (listener) => void changed.push(bind(listener)),
         send: (content, bytes = []) => comm.send({ method: "custom", content }, bytes),
-        onMessage: (listener) => void told.push(AsyncResource.bind(listener)),
+        onMessage: (listener) => void told.push(bind(listener)),
         close: () => {
           models.delete(comm.id);
           comm.close();

@@ -270,7 +270,7 @@ const commOf = (type: CommMessage["type"], { content, metadata, buffers }: Messa
 function interrupt(): void {
   stopChecking();
   Atomics.store(signals, INTERRUPT, Interrupt.requested);
-  tell(runnerPort, "interrupt");
+  tell(runnerPort, "interrupt", running === undefined);
 }
 
 async function shutDown(channel: Channel, request: Message): Promise<void> {
