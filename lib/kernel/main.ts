@@ -10,7 +10,7 @@ import { InterruptSwitch, KeyboardInterrupt } from "./interrupt";
 import { startServerEarly } from "./language-client";
 import { type BlockingPort, connectBlocking, serve } from "./link";
 import type { Bundle, ModuleApi, ProtocolData, RunnerApi } from "./messages";
-import { createModels } from "./models";
+import { type Bind, createModels } from "./models";
 import { createLoader } from "./modules";
 import { createOutput, type KernelDisplay, type Output, redirectStreams } from "./output";
 import { createRunner } from "./runner";
@@ -73,6 +73,18 @@ function reporter(output: Output): (error: unknown) => void {
   };
 }
 
+/** Lets listeners be called later; what one throws is shown, and the others are called all the same. */
+function binder(interrupts: InterruptSwitch, report: (error: unknown) => void): Bind {
+  return (listener) =>
+    interrupts.bind((...args) => {
+      try {
+        listener(...args);
+      } catch (error) {
+        report(error);
+      }
+    });
+}
+
 /** Shows Node's warnings (what is deprecated, experimental, leaks) under the cell that they come from, each once there. */
 function showWarnings(output: Output, { origins }: InterruptSwitch): void {
   const shown = new WeakMap<object, Set<string>>();
@@ -110,7 +122,7 @@ export function startKernel(options: KernelOptions): void {
 
   const comms = createComms(output.comm);
   const loader = createLoader(process.cwd(), connectBlocking<ModuleApi>(modules));
-  const widgets = createWidgets(createModels(comms, (listener) => interrupts.bind(listener)));
+  const widgets = createWidgets(createModels(comms, binder(interrupts, report)));
   const runner = createRunner(interrupts, loader, output, builtinValues(output, widgets));
   const rest = collectWhenIdle();
   const api: { [K in keyof RunnerApi]: (...args: Parameters<RunnerApi[K]>) => unknown } = {

@@ -29,7 +29,7 @@ export interface Model {
   close(): void;
 }
 
-/** Makes of a listener one that the page's events can call: as code of the cell that set it. */
+/** Makes of a listener one that the page's events can call: as code of the cell that set it, and without throwing. */
 export type Bind = <A extends unknown[]>(listener: (...args: A) => void) => (...args: A) => void;
 
 export interface Models {

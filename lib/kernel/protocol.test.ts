@@ -277,6 +277,20 @@ own`,
     assert.match(mistyped.error!.evalue, /Type 'string' is not assignable to type 'number'/);
   });
 
+  test("what a widget's listener throws shows under the cell that made it, and the next listener is called", async () => {
+    const made = kernel.submit(`const broken = slider();
+broken.onChange(() => { throw new Error("in the listener"); });
+broken.onChange((value) => console.log("after it", value));
+broken`);
+    const { data } = await kernel.result(made);
+    kernel.send("shell", "comm_msg", {
+      comm_id: data["application/vnd.jupyter.widget-view+json"].model_id,
+      data: { method: "update", state: { value: 8 }, buffer_paths: [] },
+    });
+    await kernel.printed(made, "after it 8");
+    await kernel.printed(made, "Error: in the listener");
+  });
+
   test("a comm to an unknown target is closed", async () => {
     kernel.send("shell", "comm_open", { comm_id: "lost", target_name: "nowhere", data: {} });
     await kernel.wait(({ type, content }) => type === "comm_close" && content.comm_id === "lost");
