@@ -5,32 +5,13 @@
 import { spawn } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { jupyterEnvironment } from "./setup/jupyter.mjs";
-import { addressOf, jupyterArguments } from "./setup/launch.mjs";
+import { addressOf, jupyterArguments, waitForServer } from "./setup/launch.mjs";
 import { layout, PROJECT } from "./setup/layout.mjs";
-import { readJson } from "./setup/stamp.mjs";
 import { setUp } from "./setup/steps.mjs";
-
-/** @typedef {import("./setup/layout.mjs").Layout} Layout */
 
 /** How long JupyterLab has to end by itself before it is killed. */
 const PATIENCE_MS = 8_000;
-
-/**
- * Waits until the server with this process id says where it listens; undefined when it ended instead.
- * @param {Layout} at
- * @param {import("node:child_process").ChildProcess} server
- */
-async function waitForServer(at, server) {
-  const file = join(at.jupyter, "runtime", `jpserver-${server.pid}.json`);
-  while (server.exitCode === null && server.signalCode === null) {
-    const info = readJson(file);
-    if (info) return info;
-    await sleep(50);
-  }
-  return undefined;
-}
 
 /**
  * Calls `stop` when the npm that runs us is gone: killed, it takes its shell along but not us.
@@ -53,7 +34,8 @@ function stopWithNpm(stop) {
 async function runJupyterLab(given) {
   const at = layout(PROJECT);
   const args = jupyterArguments(PROJECT, given);
-  mkdirSync(join(at.jupyter, "runtime"), { recursive: true });
+  const runtime = join(at.jupyter, "runtime");
+  mkdirSync(runtime, { recursive: true });
   const server = spawn(at.python, ["-m", "jupyterlab", ...args], {
     cwd: PROJECT,
     env: jupyterEnvironment(at),
@@ -68,7 +50,7 @@ async function runJupyterLab(given) {
   };
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) process.on(signal, stop);
   stopWithNpm(stop);
-  const info = await waitForServer(at, server);
+  const info = await waitForServer(runtime, server);
   if (info) {
     const notebook = args.findLast((argument) => argument.endsWith(".ipynb"));
     console.log(`\nLower Bound is open at\n\n    ${addressOf(info, notebook)}\n\nCtrl-C here ends it.\n`);

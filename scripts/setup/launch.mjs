@@ -1,6 +1,8 @@
 /** @file How JupyterLab is called, and where it then answers. */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { readJson } from "./stamp.mjs";
 
 /**
  * The first lesson, relative to the project, or undefined.
@@ -28,6 +30,23 @@ export function jupyterArguments(project, given) {
   const named = given.some((argument) => argument.endsWith(".ipynb"));
   const lesson = named ? undefined : firstLesson(project);
   return [...ours, ...given, ...(lesson ? [lesson] : [])];
+}
+
+/**
+ * Waits until the server that was just started says, in the folder `runtime`, where it listens; undefined when it ended
+ * instead.
+ * @param {string} runtime
+ * @param {Pick<import("node:child_process").ChildProcess, "pid" | "exitCode" | "signalCode">} server
+ */
+export async function waitForServer(runtime, server) {
+  const file = join(runtime, `jpserver-${server.pid}.json`);
+  rmSync(file, { force: true }); // of a server that was killed, whose process id has come again
+  while (server.exitCode === null && server.signalCode === null) {
+    const info = readJson(file);
+    if (info) return info;
+    await sleep(50);
+  }
+  return undefined;
 }
 
 /**

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { describeFailure, SetupError } from "./errors.mjs";
 import { fillTemplate, hasJupyterParts, installJupyterParts, jupyterEnvironment } from "./jupyter.mjs";
-import { addressOf, jupyterArguments } from "./launch.mjs";
+import { addressOf, jupyterArguments, waitForServer } from "./launch.mjs";
 import { checkNode, installPackages, stalePackages } from "./node.mjs";
 import { sitePackages } from "./python.mjs";
 import { hashOf, isStamped, writeJson } from "./stamp.mjs";
@@ -155,4 +155,17 @@ test("the address opens the lesson, with the token, below any base URL", () => {
     "http://localhost:8889/hub/lab/tree/notebooks/01%20a.ipynb?token=abc",
   );
   assert.equal(addressOf({ url: "http://localhost:8889/" }, undefined), "http://localhost:8889/lab");
+});
+
+test("a server's address is its own, not that of a killed one with the same process id", async () => {
+  const folder = makeFolder();
+  const file = join(folder, "jpserver-7.json");
+  writeJson(file, { url: "http://localhost:1/" });
+  const server = { pid: 7, exitCode: null as number | null, signalCode: null };
+  const info = waitForServer(folder, server);
+  writeJson(file, { url: "http://localhost:2/" });
+  assert.deepEqual(await info, { url: "http://localhost:2/" });
+  const ended = waitForServer(folder, server);
+  server.exitCode = 1;
+  assert.equal(await ended, undefined);
 });
