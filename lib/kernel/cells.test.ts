@@ -159,6 +159,22 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
     assert.match((await last("new RangeError('kept')"))!, /^RangeError: kept\n\s+at Cell \[\d+\]:1:1/);
   });
 
+  const wide: Record<string, string> = {
+    "nested arrays of 200,000 numbers":
+      "Array.from({ length: 64 }, () => Array.from({ length: 32 }, () => Array.from({ length: 32 }, () => [1.5, 2.5, 3.5])))",
+    "an object of 100,000 keys": "Object.fromEntries(Array.from({ length: 1e5 }, (_, i) => ['key' + i, i]))",
+  };
+  for (const [name, code] of Object.entries(wide))
+    test(`the text of ${name} is cut, and says how to see all`, async () => {
+      const text = (await last(code))!;
+      const [more] = /\n… (\d+) more characters; console\.dir\(.*\) prints all$/
+        .exec(text)!
+        .slice(1)
+        .map(Number);
+      assert.ok(more > 10_000, `${more} more`);
+      assert.ok(text.length < 20_200, `${text.length} characters`);
+    });
+
   test("a tensor shows its shape, type and values", async () => {
     const text = await last(`import { tf } from "../../lib/tensor";`, "tf.tensor2d([[1, 2], [3, 4]])");
     assert.match(text!, /^Tensor float32 \[2, 2\]\n\s*\[\[1, 2\],\n\s*\[3, 4\]\]$/);

@@ -47,8 +47,19 @@ function describeFloats(values: Float32Array): string {
   return `Float32Array(${values.length}) [ ${shown.join(", ")}${more > 0 ? `, … ${more} more` : ""} ]`;
 }
 
+const MOST_CHARACTERS = 20_000;
+
+/** A long text slows down the page that holds it, and each saving of the notebook. */
+function cut(text: string): string {
+  const more = text.length - MOST_CHARACTERS;
+  if (more <= 0) return text;
+  return `${text.slice(0, MOST_CHARACTERS)}\n… ${more} more characters; console.dir(…, { depth: null, maxArrayLength: null }) prints all`;
+}
+
 /** The value as text. */
-export function describe(value: unknown): string {
+export const describe = (value: unknown): string => cut(wholeText(value));
+
+function wholeText(value: unknown): string {
   if (value instanceof Float32Array) return describeFloats(value);
   if (typeof value === "string") return inspect(value, INSPECT_OPTIONS);
   if (typeof value === "object" && value !== null && isTensor(value)) return describeTensor(value);
