@@ -154,6 +154,16 @@ await null;`;
     assert.equal(await kernel.text("2"), "2");
   });
 
+  test("after an error of a silent request, which no reader sees, the cells that wait run", async () => {
+    const gate = makeGate();
+    const failing = kernel.submit(`${gate.inLoop} throw new Error("unseen");`, { silent: true });
+    const next = kernel.submit("1");
+    await kernel.request("kernel_info_request", {}); // now the other has arrived, too
+    gate.open();
+    assert.equal((await kernel.result(failing)).reply.status, "error");
+    assert.equal((await kernel.result(next)).reply.status, "ok");
+  });
+
   test("prompt asks through stdin, and fails where there is none", async () => {
     const id = kernel.submit(`const name = await prompt("your name? "); name.length`);
     const { content } = await kernel.wait(({ type }) => type === "input_request");

@@ -223,7 +223,7 @@ async function execute(request: Message): Promise<void> {
     };
   }
   reply("shell", request, { ...answer, execution_count: executionCount });
-  if (failure && (content.stop_on_error ?? true)) abortWaiting();
+  if (failure && !silent && (content.stop_on_error ?? true)) abortWaiting();
   publishStatus("idle", header);
 }
 
