@@ -55,7 +55,7 @@ export function createOutput(
   origins: AsyncLocalStorage<Origin>,
 ): Output {
   const send: Send = (method, ...args) => tell(port, method, ...args);
-  let waiting: ((line: string) => void) | undefined;
+  let asked: { request: string; answer: (line: string) => void } | undefined;
   const origin = () => origins.getStore()?.request ?? output.latest;
 
   const output: Output = {
@@ -88,14 +88,17 @@ export function createOutput(
     prompt(question = "", { password = false } = {}) {
       if (!output.allowStdin)
         return Promise.reject(new Error("prompt: this front end takes no input (it runs cells unattended)"));
-      send("askInput", origin(), question, password);
-      return new Promise((resolve) => {
-        waiting = resolve;
+      const request = origin();
+      if (asked?.request === request)
+        return Promise.reject(new Error("prompt: an earlier question waits for its answer; await it first"));
+      send("askInput", request, question, password);
+      return new Promise((answer) => {
+        asked = { request, answer };
       });
     },
     answer(line) {
-      waiting?.(line);
-      waiting = undefined;
+      asked?.answer(line);
+      asked = undefined;
     },
   };
   return output;

@@ -164,12 +164,18 @@ await null;`;
     assert.equal((await kernel.result(next)).reply.status, "ok");
   });
 
-  test("prompt asks through stdin, and fails where there is none", async () => {
+  test("prompt asks through stdin, one question at a time, and fails where there is none", async () => {
     const id = kernel.submit(`const name = await prompt("your name? "); name.length`);
     const { content } = await kernel.wait(({ type }) => type === "input_request");
     assert.equal(content.prompt, "your name? ");
     kernel.command({ op: "input", value: "Ada" });
     assert.equal((await kernel.result(id)).data["text/plain"], "3");
+    const two = kernel.submit(
+      `const first = prompt("first? "); const refused = await prompt("second? ").catch(String); [await first, refused]`,
+    );
+    await kernel.wait(({ parent, type }) => parent === two && type === "input_request");
+    kernel.command({ op: "input", value: "Bob" });
+    assert.match((await kernel.result(two)).data["text/plain"], /'Bob', 'Error: prompt: an earlier question/);
     const { error } = await kernel.execute(`await prompt("?")`, { allow_stdin: false });
     assert.match(error!.evalue, /takes no input/);
   });
