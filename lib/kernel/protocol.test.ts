@@ -231,6 +231,11 @@ chosen`,
       ({ type, content }) => type === "comm_msg" && content.data.method === "update_states",
     );
     assert.equal(states.content.data.states[model_id].state.value, 5);
+
+    const still = await kernel.execute("slider({ max: 10, step: 0 })");
+    assert.equal(still.error?.evalue, "slider: step 0, expected a number above 0, such as 0.1.");
+    const empty = await kernel.execute("slider({ min: 1, max: 1 })");
+    assert.match(empty.error!.evalue, /^slider: value 1 in \[1, 1\], expected min ≤ value/);
   });
 
   test("an anywidget: state and bytes both ways, messages, and what a page that was loaded anew is told", async () => {

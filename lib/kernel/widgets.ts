@@ -57,10 +57,12 @@ const reference = ({ id }: Model) => `IPY_MODEL_${id}`;
 
 function createSlider(
   models: Models,
-  { min = 0, max = 100, value = min, step, label = "" }: SliderOptions,
+  { min = 0, max = 100, value = min, step = (max - min) / 100, label = "" }: SliderOptions,
 ): Slider {
   if (!(min < max) || value < min || value > max)
     throw new Error(`slider: value ${value} in [${min}, ${max}], expected min ≤ value ≤ max and min < max.`);
+  if (!(step > 0))
+    throw new Error(`slider: step ${step}, expected a number above 0, such as ${(max - min) / 100}.`);
   const layout = models.create({ ...BASE, model: "LayoutModel", view: "LayoutView" }, {});
   const style = models.create({ ...CONTROLS, model: "SliderStyleModel", view: "StyleView" }, {});
   const model = models.create(
@@ -69,7 +71,7 @@ function createSlider(
       min,
       max,
       value,
-      step: step ?? (max - min) / 100,
+      step,
       description: label,
       continuous_update: true,
       readout: true,
