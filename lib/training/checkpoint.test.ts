@@ -159,7 +159,10 @@ test("a damaged, foreign or future file is refused, and the one before it named"
   const refused = (bytes: Uint8Array, message: RegExp) => {
     writeFileSync(path, bytes);
     assert.throws(() => loadCheckpoint(path), message);
-    assert.throws(() => loadCheckpoint(path), /To go on from the one before it, copy .*bad\.previous\.safetensors over it/);
+    assert.throws(
+      () => loadCheckpoint(path),
+      /To go on from the one before it, copy .*bad\.previous\.safetensors over it/,
+    );
   };
   refused(
     good.subarray(0, good.length - 1),
