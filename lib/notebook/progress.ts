@@ -38,6 +38,7 @@ export async function* progress<Item>(
 ): AsyncGenerator<Item, void, undefined> {
   const line = progressLine({ total: lengthOf(items), ...options });
   let count = 0;
+  line.update(count); // the first item may take long
   try {
     for await (const item of items) {
       yield item;
@@ -117,6 +118,7 @@ export function describeProgress(state: ProgressState): string {
 }
 
 function timeOf({ count, total, seconds, isDone }: ProgressState, rate: number): string {
+  if (count === 0 && seconds < 1) return ""; // it has just begun
   const isShort = total !== undefined && count < total;
   if (isDone && isShort) return `stopped after ${duration(seconds)}`;
   return isShort && rate > 0 ? `${duration((total - count) / rate)} left` : duration(seconds);

@@ -109,6 +109,7 @@ test("progress: passes every item on and ends its line, also when the loop throw
   });
   assert.deepEqual(seen, [1, 2, 3]);
   const text = (index: number) => String(shown.at(index)?.bundle["text/plain"]);
+  assert.match(text(0), /^counting ░+ 0\/3$/, "before the first item, which may take long");
   const [first] = new Set(shown.map(({ displayId }) => displayId));
   assert.match(
     String(shown.filter(({ displayId }) => displayId === first).at(-1)?.bundle["text/plain"]),

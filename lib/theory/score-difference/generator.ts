@@ -41,6 +41,8 @@ export interface GeneratorOptions {
   eta?: number;
   /** Default 0. */
   seed?: number;
+  /** Told after each step how many are done. */
+  onStep?(done: number): void;
 }
 
 /** A generator of points of the plane from normal noise. */
@@ -77,6 +79,7 @@ export async function trainGenerator(options: GeneratorOptions): Promise<Generat
       const step = scoreDifferenceStep(x, { target: points, source: forward(other), sigma: sigmas[k] });
       update(z, x.add(step.mul(eta)));
     });
+    options.onStep?.(k + 1);
     if (k % 25 === 0) await tf.nextFrame();
   }
   optimizer.dispose();
@@ -111,6 +114,8 @@ export interface DiscriminatorOptions {
   learningRate?: number;
   /** Default 0. */
   seed?: number;
+  /** Told after each step how many are done. */
+  onStep?(done: number): void;
 }
 
 /** A trained discriminator of points of the plane. */
@@ -148,6 +153,7 @@ export async function trainDiscriminator(options: DiscriminatorOptions): Promise
       const random = rng(seed, k);
       update(p.sample(random, batchSize) as tf.Tensor2D, q.sample(random, batchSize) as tf.Tensor2D);
     });
+    options.onStep?.(k + 1);
     if (k % 25 === 0) await tf.nextFrame();
   }
   optimizer.dispose();
