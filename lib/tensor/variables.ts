@@ -188,11 +188,16 @@ export function settle(cell: Cell): void {
   cell.attach();
 }
 
+/** As `settle`; whoever else refers to the cell is left with the present value. */
+export function settleAlone(cell: Cell): void {
+  settle(cell);
+  if (cell.refCount === 1) return;
+  cell.leave();
+  cell.attach();
+}
+
 /** Makes the cell ready to be updated in place: nobody else sees its memory. */
 export function prepareWrite(cell: Cell): void {
-  settle(cell);
-  if (cell.refCount > 1) {
-    cell.leave();
-    cell.attach();
-  } else cell.dropSnapshot();
+  settleAlone(cell);
+  cell.dropSnapshot();
 }

@@ -155,6 +155,20 @@ test("variables: assigned eagerly and inside, cloned, aliased, read", native, ()
   assert.throws(() => step(tf.tensor1d([0, 0])), /the variable ".*" \[2\] was disposed/);
 });
 
+test("a captured tensor that shares a variable's value keeps it when the variable moves on", native, () => {
+  const start = tf.tensor1d([1, 2]);
+  const w = tf.variable(start);
+  const moved = compile(() => w.sub(start).abs().sum());
+  assert.deepEqual(values(moved()), [0]);
+  w.assign(tf.tensor1d([5, 5]));
+  assert.deepEqual(values(moved()), [7]);
+  const old = w.clone(); // of a variable that a compiled function has adopted
+  const add = compile((x: tf.Tensor) => x.add(old).sub(w));
+  assert.deepEqual(values(add(tf.scalar(0))), [0, 0]);
+  w.assign(tf.tensor1d([9, 9]));
+  assert.deepEqual(values(add(tf.scalar(0))), [-4, -4]);
+});
+
 const optimizers = {
   sgd: () => tf.train.sgd(0.1),
   momentum: () => tf.train.momentum(0.05, 0.9),

@@ -20,7 +20,7 @@ import {
   type OutputInfo,
   requireBackend,
 } from "../native";
-import { adopt, Cell, knownCell, newCell, settle, tensorIdOf } from "../variables";
+import { adopt, Cell, knownCell, newCell, settleAlone, tensorIdOf } from "../variables";
 import { at, mark } from "./where";
 
 /** An output of a node: the node's index and which of its outputs. */
@@ -460,12 +460,12 @@ export class Recorder {
 
   // ---- recording ----
 
-  /** Notes the variables that exist, each with a `dataId` of its own. */
+  /** Notes the variables that exist, each with a `dataId` that nothing else refers to. */
   private holdVariables(): void {
     for (const variable of Object.values(tf.engine().state.registeredVariables)) {
       const cell = knownCell(variable);
-      if (cell) settle(cell);
-      if (this.variableOf.has(variable.dataId)) separate(variable);
+      if (cell) settleAlone(cell);
+      else if (requireBackend().tensorMap.get(variable.dataId).refCount > 1) separate(variable);
       this.variableOf.set(variable.dataId, variable);
       this.held.set(variable, tf.keep(variable.clone()));
     }
@@ -596,10 +596,10 @@ export class Recorder {
   }
 }
 
-/** Gives a variable that shares its value with another (after `a.assign(b)`) a tensor of its own. */
+/** Gives a variable a tensor of its own where another one, a clone or the tensor that it was made from has the same. */
 function separate(variable: tf.Variable): void {
   const id = tensorIdOf(variable.dataId);
-  const type = attributes({ T: { type: variable.dtype } });
+  const type = attributes({ T: { number: requireBackend().tensorMap.get(variable.dataId).dtype } });
   const copy = requireBackend().createOutputTensor(addon.executeOp("Identity", type, [id], 1)[0]);
   variable.assign(copy);
   copy.dispose();
