@@ -21,6 +21,8 @@ const ramp = (shape: number[], scale = 1): tf.Tensor =>
       .mul(scale)
       .reshape(shape),
   );
+/** In the place of `compile`, for what it has to equal. */
+const uncompiled = (<F>(f: F) => f) as unknown as typeof compile;
 
 test("a compiled function equals the function, for each shape it meets", native, () => {
   const fn = (x: tf.Tensor, y: tf.Tensor) =>
@@ -169,6 +171,21 @@ test("a captured tensor that shares a variable's value keeps it when the variabl
   assert.deepEqual(values(add(tf.scalar(0))), [-4, -4]);
 });
 
+test("variables that are assigned one another's values get those from before the call", native, () => {
+  const after = (use: typeof compile) => {
+    const [a, b, previous] = [1, 2, 0].map((value) => tf.variable(tf.scalar(value)));
+    const step = use(() => {
+      previous.assign(a);
+      const first = a.clone();
+      a.assign(b);
+      b.assign(first.add(10));
+      return first.add(0);
+    });
+    return [1, 2, 3].map(() => [step(), a, b, previous].map((tensor) => values(tensor)[0]));
+  };
+  assert.deepEqual(after(compile), after(uncompiled));
+});
+
 const optimizers = {
   sgd: () => tf.train.sgd(0.1),
   momentum: () => tf.train.momentum(0.05, 0.9),
@@ -192,7 +209,7 @@ for (const [name, make] of Object.entries(optimizers)) {
         const losses = Array.from({ length: 10 }, () => values(step(x))[0]);
         return { losses, w: values(w) };
       };
-      const eager = train((<F>(f: F) => f) as unknown as typeof compile);
+      const eager = train(uncompiled);
       const compiled = train(compile);
       assertAllClose(compiled.losses, eager.losses, { rel: 1e-6, what: "loss" });
       assertAllClose(compiled.w, eager.w, { rel: 1e-6, abs: 1e-7, what: "weight" });

@@ -485,11 +485,12 @@ export class Recorder {
   private recordAssignments(): void {
     const born = this.born.map(({ cell }) => [cell.variable, cell.dataId] as const);
     const before = [...this.held].map(([variable, tensor]) => [variable, tensor.dataId] as const);
-    for (const [variable, dataId] of [...before, ...born]) {
-      if (variable.isDisposed || variable.dataId === dataId) continue;
-      const value = this.refOf(this.idOf(variable));
+    const assigned = [...before, ...born]
+      .filter(([variable, dataId]) => !variable.isDisposed && variable.dataId !== dataId)
+      .map(([variable, dataId]) => ({ variable, dataId, value: this.refOf(this.idOf(variable)) }));
+    // All values come before the first write: one may be what another variable had.
+    for (const { variable, dataId, value } of assigned)
       this.assign(knownCell(variable) ?? adopt(variable, dataId), value);
-    }
   }
 
   private restore(): void {
