@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { assertAllClose, assertNoLeak } from "../../testing";
 import { adam, type CompileOptions, compile, engine, groupNorm, rng, tf } from "..";
 import { addon } from "../native";
+import { updateInPlace } from "./update";
 
 const native = { skip: engine.native ? false : "the engine is not native" };
 const values = (tensor: tf.Tensor): number[] => Array.from(tensor.dataSync());
@@ -184,6 +185,51 @@ test("variables that are assigned one another's values get those from before the
     return [1, 2, 3].map(() => [step(), a, b, previous].map((tensor) => values(tensor)[0]));
   };
   assert.deepEqual(after(compile), after(uncompiled));
+});
+
+test(
+  "a clone, or a variable it was assigned to, from before an update in place keeps the value",
+  native,
+  () => {
+    const after = (use: typeof compile) => {
+      const w = tf.variable(ramp([3]));
+      const previous = tf.variable(tf.zeros([3]));
+      const optimizer = adam({ w }, { learningRate: 0.1 });
+      const step = use((g: tf.Tensor) => {
+        const before = w.clone();
+        w.assign(w.mul(0.9));
+        previous.assign(w);
+        optimizer.apply({ w: g });
+        const first = w.clone();
+        optimizer.apply({ w: g.neg() });
+        return [before, first, w.sub(before)];
+      });
+      const [g1, g2] = [ramp([3], 2), tf.ones([3])];
+      return [g1, g2, g1].flatMap((g) => [...step(g), w, previous].map(values));
+    };
+    const eager = after(uncompiled);
+    for (const [i, got] of after(compile).entries()) assertAllClose(got, eager[i], { rel: 1e-5, abs: 1e-7 });
+  },
+);
+
+test("an update in place of what was assigned in the same call, and of a variable made there", native, () => {
+  const add = (to: tf.Variable, x: tf.Tensor) =>
+    updateInPlace("AssignAddVariableOp", { dtype: { type: "float32" } }, [to], [x]);
+  const w = tf.variable(tf.scalar(1));
+  let made: tf.Variable | undefined;
+  const step = compile((x: tf.Scalar) => {
+    w.assign(x);
+    add(w, x);
+    made ??= tf.variable(x.mul(100));
+    const before = made.clone();
+    add(made, w);
+    return [w.add(0), before, made.add(0)];
+  });
+  const got = [1, 2].map((x) => step(tf.scalar(x)).map((tensor) => values(tensor)[0]));
+  assert.deepEqual(got, [
+    [2, 100, 102],
+    [4, 102, 106],
+  ]);
 });
 
 const optimizers = {

@@ -143,7 +143,7 @@ export class Recorder {
   private readonly writes = new Set<number>();
   private readonly written = new Set<Cell>();
   private readonly born: { cell: Cell; value: Ref }[] = [];
-  private readonly made: tf.Tensor[] = [];
+  private readonly made: { dataId: object; dispose(): void }[] = [];
   /** Each variable's value from before, held so that an assignment cannot free it. */
   private readonly held = new Map<tf.Variable, tf.Tensor>();
   private failure: Error | null = null;
@@ -345,13 +345,33 @@ export class Recorder {
 
   /** The resource's handle for an op that updates it in place; a value assigned before is written first. */
   handleForWrite(variable: tf.Variable): number {
-    const cell = knownCell(variable) ?? adopt(variable);
+    const cell = knownCell(variable) ?? adopt(variable, this.held.get(variable)?.dataId);
     this.stateOf(cell);
-    if (variable.dataId !== cell.dataId) {
-      this.assign(cell, this.refOf(this.idOf(variable)));
-      this.point(variable, cell);
-    }
+    const assigned = variable.dataId === cell.dataId ? null : this.refOf(this.idOf(variable));
+    this.leaveToOthers(variable, cell);
+    if (assigned) this.assign(cell, assigned);
+    if (variable.dataId !== cell.dataId) this.point(variable, cell);
     return cell.handle;
+  }
+
+  /** Leaves the value before a write to whoever else refers to it: a clone, or a variable that it was assigned to. */
+  private leaveToOthers(variable: tf.Variable, cell: Cell): void {
+    const held = this.held.get(variable);
+    const own = [variable, held].filter((tensor) => tensor?.dataId === cell.dataId).length;
+    if (cell.refCount === own) return;
+    const { shape, dtype, refCount, dataId } = cell;
+    const { tensorMap } = requireBackend();
+    tensorMap.set(dataId, { shape, dtype, id: this.read(cell), values: null, refCount });
+    const left = { dataId, dtype: variable.dtype, size: variable.size } as tf.Tensor;
+    const dispose = () => {
+      while (tensorMap.has(dataId)) tf.engine().disposeTensor(left);
+    };
+    this.made.push({ dataId, dispose });
+    this.variableOf.delete(dataId);
+    cell.attach();
+    if (!held) return;
+    held.dispose();
+    this.held.set(variable, tf.keep(variable.clone()));
   }
 
   /** Makes a variable refer to its cell again, after the function assigned to it. */
