@@ -73,7 +73,7 @@ export class Cell implements TensorData {
     const { tensorMap } = requireBackend();
     if (tensorMap.has(this.dataId) && tensorMap.get(this.dataId) === (this as TensorData)) {
       const { shape, dtype, refCount } = this;
-      tensorMap.set(this.dataId, { shape, dtype, id: this.read(), values: null, refCount });
+      tensorMap.set(this.dataId, { shape, dtype, id: this.id, values: null, refCount });
     }
     // Where the entry is gone, the backend has freed the snapshot with it.
     this.snapshot = null;

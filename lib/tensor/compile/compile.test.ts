@@ -314,6 +314,24 @@ const refused: [string, (x: tf.Tensor2D) => unknown, RegExp][] = [
     /result of Sqrt at .*compile\.test\.ts:\d+:\d+ was kept/,
   ],
   [
+    "a value read after a variable was made",
+    (x) => {
+      tf.variable(x);
+      return tf.scalar(x.sqrt().dataSync()[0]);
+    },
+    /result of Sqrt at .*compile\.test\.ts:\d+:\d+ is read back/,
+  ],
+  [
+    "a kept clone of what is then updated in place",
+    () => {
+      const w = tf.variable(tf.zeros([2]));
+      tf.keep(w.clone());
+      updateInPlace("AssignAddVariableOp", { dtype: { type: "float32" } }, [w], [tf.ones([2])]);
+      return tf.scalar(1);
+    },
+    /result of ReadVariableOp at .*compile\.test\.ts:\d+:\d+ was kept/,
+  ],
+  [
     "a shape that values decide",
     (x) => tf.unique(x.flatten()).values,
     /shape of what UniqueV2 at .*compile\.test\.ts:\d+:\d+ returns depends on the values/,
