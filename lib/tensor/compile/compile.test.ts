@@ -63,6 +63,32 @@ test("the same tensor given twice does not tie two inputs together", native, () 
   assert.deepEqual(values(minus(five, one)), [4]);
 });
 
+test("inputs of the same shapes in other places, or under other keys, are recorded anew", native, () => {
+  type Given = { [key: string]: tf.Tensor | tf.Tensor[] | undefined };
+  const fn = (given: Given, last?: tf.Tensor) => {
+    const [first, second] = Object.values(given).flat();
+    const base = last ? last.mul(100) : tf.scalar("rest" in given ? 50 : 0);
+    return base.add(given.a instanceof tf.Tensor ? given.a.mul(10) : 0).add(first?.sub(second ?? 7) ?? 3);
+  };
+  const compiled = compile(fn as (...inputs: tf.TensorContainer[]) => tf.Tensor);
+  const [x, y] = [tf.scalar(2), tf.scalar(5)];
+  const calls: Parameters<typeof fn>[] = [
+    [{ a: x, b: y }],
+    [{ b: x, a: y }],
+    [{ a: x }],
+    [{ b: x }],
+    [{ a: undefined, b: x }],
+    [{}, x],
+    [{ a: undefined }, x],
+    [{ rest: [] }],
+    [{ rest: [x, y] }],
+    [{ a: x }, undefined],
+    [{}],
+  ];
+  for (const call of [...calls, ...calls]) assert.deepEqual(values(compiled(...call)), values(fn(...call)));
+  assert.equal(compiled.graphs.length, calls.length);
+});
+
 /** Ops with lists, attributes of each type and native gradients. */
 const functions: Record<string, (x: tf.Tensor4D) => tf.Tensor> = {
   convolution: (x) => tf.conv2d(x, ramp([3, 3, 4, 6]) as tf.Tensor4D, 2, "same"),

@@ -205,10 +205,17 @@ function run<R>(
   ) as R;
 }
 
-const signature = (inputs: readonly tf.Tensor[]): string =>
-  inputs
-    .map(({ dtype, shape, dataId }) => `${dtype}${nativeBackend?.tensorMap.get(dataId).dtype}[${shape}]`)
-    .join();
+/** What a recording depends on: types and shapes, and in which arrays and objects they come, keys in their order. */
+function signature(container: unknown): string {
+  if (container instanceof tf.Tensor) {
+    const { dtype, shape, dataId } = container;
+    return `${dtype}${nativeBackend?.tensorMap.get(dataId).dtype}[${shape}]`;
+  }
+  if (Array.isArray(container)) return `(${container.map(signature)})`;
+  if (container === undefined || container === null) return `${container}`;
+  const entries = Object.entries(container);
+  return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${signature(item)}`)}}`;
+}
 
 /** Says once that a native engine was built without the addon's own part. */
 const warnOnce = (() => {
@@ -250,7 +257,7 @@ export function compile<A extends tf.TensorContainer[], R extends tf.TensorConta
   const compiled = (...inputs: A): R => {
     if (!graphAddon || isRecording() || tf.engine().isTapeOn()) return tf.tidy(() => fn(...inputs));
     const tensors = tensorsOf(inputs, "input");
-    const key = signature(tensors);
+    const key = signature(inputs);
     let found = plans.get(key);
     if (!found) {
       found = plan(graphAddon, fn, inputs, options);
