@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { assertAllClose, assertNoLeak } from "../../testing";
+import { assertAllClose, assertClose, assertNoLeak } from "../../testing";
 import { adam, type CompileOptions, compile, engine, groupNorm, rng, tf } from "..";
 import { addon } from "../native";
 import { updateInPlace } from "./update";
@@ -256,6 +256,36 @@ test("an update in place of what was assigned in the same call, and of a variabl
     [2, 100, 102],
     [4, 102, 106],
   ]);
+});
+
+test("a variable among the inputs is the variable, also where the function writes it", native, () => {
+  const after = (use: typeof compile) => {
+    const [w, v] = [1, 10].map((value) => tf.variable(tf.scalar(value)));
+    const step = use((x: tf.Tensor, y: tf.Tensor) => {
+      w.assign(w.add(x));
+      return [x.add(0), y.mul(2)];
+    });
+    return [
+      [w, v],
+      [w, w],
+      [v, w],
+      [v, v],
+    ].map(([x, y]) => [...step(x, y), w, v].map(values));
+  };
+  assert.deepEqual(after(compile), after(uncompiled));
+});
+
+test("an update in place by the variable's own value is seen by who reads it next", native, () => {
+  const size = 2 ** 20 + 8; // too large for the op that makes the next values beside the present ones
+  const w = tf.variable(tf.ones([size]));
+  const optimizer = adam({ w }, { learningRate: 0.1 });
+  for (const value of [0.9, 0.8]) {
+    optimizer.apply({ w });
+    assertClose(values(w.min())[0], value, { abs: 1e-3 });
+    assertClose(values(w.max())[0], value, { abs: 1e-3 });
+  }
+  optimizer.dispose();
+  w.dispose();
 });
 
 const optimizers = {

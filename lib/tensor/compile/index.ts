@@ -9,7 +9,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { type Attribute, addon as anyAddon, type GraphAddon, graphAddon, nativeBackend } from "../native";
 import "./kernels";
-import { type Cell, prepareWrite, settle, tensorIdOf } from "../variables";
+import { type Cell, knownCell, prepareWrite, settle, tensorIdOf } from "../variables";
 import {
   isRecording,
   type Part,
@@ -151,18 +151,24 @@ function initialize(
   addon.removeFunction(program.name);
 }
 
+/** Records `fn`, which gets a stand-in for each input but those that are to be `themselves`. */
 function plan<A extends tf.TensorContainer[], R>(
   addon: GraphAddon,
   fn: (...inputs: A) => R,
   given: A,
   options: CompileOptions,
+  themselves: readonly tf.Tensor[],
 ): Plan<R> {
   const label = options.name || fn.name || "fn";
   const start = performance.now();
   const tensors = tensorsOf(given, "inputs");
   const call = (symbolic: tf.Tensor[]): R => {
     let next = 0;
-    return fn(...(mapTensors(given, () => symbolic[next++], "inputs") as A));
+    const choose = (tensor: tf.Tensor) => {
+      const standIn = symbolic[next++];
+      return themselves.includes(tensor) ? tensor : standIn;
+    };
+    return fn(...(mapTensors(given, choose, "inputs") as A));
   };
   let numOutputs = 0;
   const recording = new Recorder(addon, label, options).record(call, tensors, (result) =>
@@ -199,6 +205,7 @@ function run<R>(
     else settle(cell);
   }
   const outputs = execute(addon, step, inputs);
+  for (const cell of written) cell.dropSnapshot(); // taken before the write where the variable was an input, too
   return fill(
     result,
     outputs.map((output) => nativeBackend!.createOutputTensor(output)),
@@ -216,6 +223,10 @@ function signature(container: unknown): string {
   const entries = Object.entries(container);
   return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${signature(item)}`)}}`;
 }
+
+/** The inputs that are variables which the function writes: reading them, it has to see what it wrote. */
+const writtenInputs = (inputs: readonly tf.Tensor[], { written }: Plan<unknown>): tf.Tensor[] =>
+  inputs.filter((input) => input instanceof tf.Variable && written.has(knownCell(input) as Cell));
 
 /** Says once that a native engine was built without the addon's own part. */
 const warnOnce = (() => {
@@ -254,16 +265,24 @@ export function compile<A extends tf.TensorContainer[], R extends tf.TensorConta
   warnOnce();
   const plans = new Map<string, Plan<R>>();
   const graphs: CompiledGraph[] = [];
+  const planFor = (addon: GraphAddon, inputs: A, key: string, themselves: tf.Tensor[] = []): Plan<R> => {
+    const known = plans.get(key);
+    if (known) return known;
+    const made = plan(addon, fn, inputs, options, themselves);
+    plans.set(key, made);
+    graphs.push(made);
+    registry.register(compiled, made.step.name);
+    return made;
+  };
   const compiled = (...inputs: A): R => {
     if (!graphAddon || isRecording() || tf.engine().isTapeOn()) return tf.tidy(() => fn(...inputs));
     const tensors = tensorsOf(inputs, "input");
     const key = signature(inputs);
-    let found = plans.get(key);
-    if (!found) {
-      found = plan(graphAddon, fn, inputs, options);
-      plans.set(key, found);
-      graphs.push(found);
-      registry.register(compiled, found.step.name);
+    let found = planFor(graphAddon, inputs, key);
+    const themselves = writtenInputs(tensors, found);
+    if (themselves.length > 0) {
+      const places = tensors.map((tensor) => (themselves.includes(tensor) ? tensor.id : ""));
+      found = planFor(graphAddon, inputs, `${key} ${places}`, themselves);
     }
     return run(graphAddon, found, tensors);
   };

@@ -1,7 +1,7 @@
 /** @file TensorFlow ops that update variables in place, eagerly or as part of a recording. */
 import type * as tf from "@tensorflow/tfjs";
 import { attributes, requireBackend } from "../native";
-import { adopt, prepareWrite } from "../variables";
+import { adopt, knownCell, prepareWrite } from "../variables";
 import { currentRecorder } from "./recorder";
 
 function handleOf(variable: tf.Variable): number {
@@ -25,4 +25,5 @@ export function updateInPlace(
   const backend = requireBackend();
   const handles = variables.map(handleOf);
   backend.binding.executeOp(op, attributes(attrs), [...handles, ...backend.getInputTensorIds(inputs)], 0);
+  for (const variable of variables) knownCell(variable)?.dropSnapshot(); // it may be among the inputs
 }
