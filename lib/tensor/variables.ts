@@ -91,7 +91,7 @@ export class Cell implements TensorData {
   }
 
   destroy(): void {
-    if (this.variable.dataId === this.dataId) this.leave();
+    this.leave();
     execute("DestroyResourceOp", { ignore_lookup_error: true }, [this.handle], 0);
     addon.deleteTensor(this.handle);
   }

@@ -179,8 +179,12 @@ test("variables: assigned eagerly and inside, cloned, aliased, read", native, ()
       [20, 40],
     ],
   );
+  tf.dispose(step(tf.tensor1d([0, 0])));
+  const last = v.clone(); // not read before the variable is gone
+  v.assign(tf.tensor1d([7, 7]));
   v.dispose();
   average.dispose();
+  assert.deepEqual(values(last), [80, 160]);
   assert.throws(() => step(tf.tensor1d([0, 0])), /the variable ".*" \[2\] was disposed/);
 });
 
