@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { contendersFor, ratios, report } from "../bench";
+import { startContender } from "./contender";
 import { pytorchPython } from "./environment";
 import { MOST_LOSS_DIFFERENCE, measure, planOf, quantile, summarize, type WorkResult } from "./measure";
 import { least, WORKS } from "./works";
@@ -50,6 +51,17 @@ test("the walks are those of the issue: 1,000 ancestral steps, 50 of DDIM withou
   assert.ok(ancestral[0].sigmaStd > 0);
   assert.deepEqual([ddim.length, ddim[0].t, ddim[49].s], [50, 1000, 0]);
   assert.ok(ddim.every(({ sigmaStd }) => sigmaStd === 0));
+});
+
+test("a side that ends before it is asked, or while it is, says why", async () => {
+  const start = (script: string) => startContender("theirs", "sh", ["-c", script], process.env);
+  const wanted = /theirs ended with code 3\. It said last:\n[\s\S]*no module/;
+  const ended = start("echo no module >&2; exit 3");
+  await assert.rejects(ended.ask({ ask: "about" }), wanted);
+  await assert.rejects(ended.ask({ ask: "about" }), wanted);
+  await assert.rejects(start("read question; echo no module >&2; exit 3").ask({ ask: "about" }), wanted);
+  const missing = startContender("theirs", "/nowhere/python", [], process.env);
+  await assert.rejects(missing.ask({ ask: "about" }), /theirs could not be started \(.*ENOENT/);
 });
 
 test("the command measures our side and writes its JSON", () => {

@@ -68,15 +68,19 @@ export function startContender(
     if (answer.error) asked?.reject(new Error(`${name}: ${answer.error}`));
     else asked?.resolve(answer as never);
   });
+  let failure: Error | undefined;
   const fail = (why: string) => {
-    for (const asked of waiting.splice(0)) asked.reject(new Error(`${name} ${why}. It said last:\n${said}`));
+    failure ??= new Error(`${name} ${why}. It said last:\n${said}`);
+    for (const asked of waiting.splice(0)) asked.reject(failure);
   };
   child.on("error", (error) => fail(`could not be started (${error.message})`));
   child.on("close", (code) => fail(`ended with code ${code}`));
+  child.stdin.on("error", (error) => note(`${error.message}\n`)); // it has closed its side: "close" says why
   return {
     name,
     ask: (question) =>
       new Promise((resolve, reject) => {
+        if (failure) return reject(failure);
         waiting.push({ resolve, reject });
         child.stdin.write(`${JSON.stringify(question)}\n`);
       }),
