@@ -455,6 +455,30 @@ test("a chain's gradients agree with finite differences, and compiled it is the 
   assertNoLeak(() => tf.tidy(() => all(...inputs)));
 });
 
+/** Leaves numbers that are no numbers in free memory: what an op does not write is not 0 by chance. */
+const soil = (size: number): void =>
+  tf.dispose(Array.from({ length: 20 }, () => tf.fill([size], Number.NaN)));
+
+test("what is summed over nothing is 0: a layer of no inputs, a shift of no pixels", () => {
+  const wide = { inputs: drawChain(4, [2, 0, 256]).inputs, weight: draw([4, 256]) };
+  const empty = { inputs: drawChain(4, [0, 256]).inputs, weight: draw([4, 256]) };
+  for (const { inputs, weight } of [wide, empty]) {
+    soil(4 * 256);
+    const bias = inputs[inputs.length - 1];
+    const [y, dx, ...others] = both(chain, inputs, weight);
+    assert.deepEqual(values(y), values(bias.expandDims(0).tile([4, 1])));
+    assert.deepEqual(values(dx), new Array(inputs[0].size).fill(0));
+    assertAllClose(values(others[others.length - 1]), values(weight.sum(0)), { rel: 1e-5, abs: 1e-6 });
+  }
+  const images = [draw([2, 0, 64]), draw([2, 64]), draw([64]), draw([64])];
+  const norm = (x: tf.Tensor, shift: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) =>
+    groupNorm(x, gamma, beta, { groups: 4, shift });
+  soil(2 * 64);
+  const [, , dshift, dgamma] = both(norm as never, images, draw([2, 0, 64]));
+  assert.deepEqual(values(dshift), new Array(128).fill(0));
+  assert.deepEqual(values(dgamma), new Array(64).fill(0));
+});
+
 test("compiled or not, the fused ops give the same, each time, and leave nothing", fused, () => {
   const x = draw([4, 8, 8, 24]) as tf.Tensor4D;
   const parameters = [draw([24]), draw([24])];

@@ -218,6 +218,7 @@ void ComputeNormGrad(void* kernel, TF_OpKernelContext* context) {
   const float *from = in_place ? dx.data() : dy.data(), *shifts = shift.optional();
   float* dshifts = dshift.optional();
   std::vector<float> parts(2 * n * channels);
+  if (pixels == 0 && dshifts) memset(dshifts, 0, dshift.size() * sizeof(float));
   if (pixels > 0)
     ForEachImage(n, [&](int i) {
       const size_t image = i * pixels * channels, row = i * channels;
