@@ -43,6 +43,13 @@ for (const [name, draw] of Object.entries(draws)) {
   });
 }
 
+test("no two steps of 20,000 draw the same", {
+  skip: engine.name === "js" ? false : "Philox takes the whole step for half of its key",
+}, () => {
+  const drawn = Array.from({ length: 20_000 }, (_, step) => String(values(rng(7, step).normal([3]))));
+  assert.equal(new Set(drawn).size, drawn.length);
+});
+
 test("normal: the first four moments of N(0, 1) within 5 standard errors", () => {
   const x = values(rng(1).normal([COUNT]));
   for (const [power, moment, variance] of [

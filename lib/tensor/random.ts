@@ -76,11 +76,13 @@ function plainRng(seed: number, step: Step): Rng {
   const next = () => {
     const number = typeof step === "number" ? step : step.dataSync()[0];
     const key = keyOf(seed, calls++);
-    return (key >>> 0) * 2 ** 20 + ((scramble(number) ^ key) & 0xfffff) + number / 2 ** 31;
+    // 32 bits that no two steps of a key share and 20 of the key; tfjs takes 0 for no seed.
+    return (scramble(number ^ key) >>> 0) * 2 ** 20 + (key & 0xfffff) + 1;
   };
   return {
     normal: (shape) => tf.randomNormal(shape, 0, 1, "float32", next()),
-    uniform: (shape) => tf.randomUniform(shape, 0, 1, "float32", next()),
+    // What float32 would round up to 1 becomes the largest number below it.
+    uniform: (shape) => tf.tidy(() => tf.randomUniform(shape, 0, 1, "float32", next()).minimum(1 - 2 ** -24)),
     integers: (shape, low, high) => {
       checkRange(low, high);
       return tf.tidy(() => {
