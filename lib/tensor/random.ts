@@ -18,7 +18,7 @@ export interface Rng {
   normal(shape: number[]): tf.Tensor;
   /** Uniform on [0, 1), float32. */
   uniform(shape: number[]): tf.Tensor;
-  /** Uniform integers of [low, high), int32. */
+  /** Uniform integers of [low, high), int32; throws where the limits are no such integers with low < high. */
   integers(shape: number[], low: number, high: number): tf.Tensor;
 }
 
@@ -85,15 +85,10 @@ function plainRng(seed: number, step: Step): Rng {
     uniform: (shape) => tf.tidy(() => tf.randomUniform(shape, 0, 1, "float32", next()).minimum(1 - 2 ** -24)),
     integers: (shape, low, high) => {
       checkRange(low, high);
-      return tf.tidy(() => {
-        const unit = tf.randomUniform(shape, 0, 1, "float32", next());
-        return unit
-          .mul(high - low)
-          .floor()
-          .minimum(high - low - 1) // float32 may round the product up to high − low
-          .add(low)
-          .toInt();
-      });
+      // From 2^31 on int32 wraps what is drawn, and wraps it back when low is added.
+      return tf.tidy(() =>
+        tf.randomUniform(shape, 0, high - low, "int32", next()).add(tf.scalar(low, "int32")),
+      );
     },
   };
 }
@@ -101,6 +96,8 @@ function plainRng(seed: number, step: Step): Rng {
 function checkRange(low: number, high: number): void {
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high))
     throw new Error(`integers: the range is [${low}, ${high}), expected integers with low < high.`);
+  if (low < -(2 ** 31) || high >= 2 ** 31)
+    throw new Error(`integers: the range is [${low}, ${high}), expected limits from -2^31 to 2^31 - 1.`);
 }
 
 /**
