@@ -418,6 +418,12 @@ for (const [name, fn, message] of refused) {
 test("inputs that are not tensors, and outside tensors that are gone, are errors", native, () => {
   const compiled = compile((x: tf.Tensor, rate: number) => x.mul(rate));
   assert.throws(() => compiled(tf.scalar(1), 3), /input\[1\] is a number.*tf\.scalar/);
+  const gone = tf.ones([2, 3]);
+  gone.dispose();
+  assert.throws(
+    () => compile((x: tf.Tensor) => x.add(1))(gone),
+    /compile: input\[0\] \[2,3\] was disposed\. Keep it until the call, or pass another\./,
+  );
   const table = tf.tensor1d([1, 2]);
   const lookup = compile((x: tf.Tensor) => x.mul(table));
   assert.deepEqual(values(lookup(tf.scalar(2))), [2, 4]);

@@ -84,8 +84,12 @@ let numFunctions = 0;
 const registry = new FinalizationRegistry<string>((name) => graphAddon?.removeFunction(name));
 
 /** Calls `visit` with each tensor in arrays and objects, and returns a copy with what it returned in their place. */
-function mapTensors(container: unknown, visit: (tensor: tf.Tensor) => unknown, what: string): unknown {
-  if (container instanceof tf.Tensor) return visit(container);
+function mapTensors(
+  container: unknown,
+  visit: (tensor: tf.Tensor, what: string) => unknown,
+  what: string,
+): unknown {
+  if (container instanceof tf.Tensor) return visit(container, what);
   if (Array.isArray(container)) return container.map((item, i) => mapTensors(item, visit, `${what}[${i}]`));
   if (container === undefined || container === null) return container;
   if (typeof container === "object" && Object.getPrototypeOf(container) === Object.prototype)
@@ -98,11 +102,22 @@ function mapTensors(container: unknown, visit: (tensor: tf.Tensor) => unknown, w
   );
 }
 
-function tensorsOf(container: unknown, what: string): tf.Tensor[] {
+type Check = (tensor: tf.Tensor, what: string) => void;
+
+function tensorsOf(container: unknown, what: string, check?: Check): tf.Tensor[] {
   const tensors: tf.Tensor[] = [];
-  mapTensors(container, (tensor) => tensors.push(tensor), what);
+  const visit: Check = (tensor, at) => {
+    check?.(tensor, at);
+    tensors.push(tensor);
+  };
+  mapTensors(container, visit, what);
   return tensors;
 }
+
+const refuseDisposed: Check = ({ isDisposed, shape }, what) => {
+  if (isDisposed)
+    throw new Error(`compile: ${what} [${shape}] was disposed. Keep it until the call, or pass another.`);
+};
 
 function register(
   addon: GraphAddon,
@@ -276,7 +291,7 @@ export function compile<A extends tf.TensorContainer[], R extends tf.TensorConta
   };
   const compiled = (...inputs: A): R => {
     if (!graphAddon || isRecording() || tf.engine().isTapeOn()) return tf.tidy(() => fn(...inputs));
-    const tensors = tensorsOf(inputs, "input");
+    const tensors = tensorsOf(inputs, "input", refuseDisposed);
     const key = signature(inputs);
     let found = planFor(graphAddon, inputs, key);
     const themselves = writtenInputs(tensors, found);
