@@ -332,6 +332,13 @@ test(
     const x = tf.tensor1d([1, 2, 3]);
     assert.deepEqual(values(tf.grad((x: tf.Tensor) => square(x).sum())(x)), [2, 4, 6]);
     assert.deepEqual(values(compile((x: tf.Tensor) => square(square(x)))(x)), [1, 16, 81]);
+    const same = compile((x: tf.Tensor) => [x, x]);
+    const disposing = (x: tf.Tensor) => {
+      tf.dispose(same(x));
+      return x.add(1);
+    };
+    assert.deepEqual(values(compile(disposing)(x)), [2, 3, 4]);
+    assert.deepEqual(values(tf.grad(disposing)(x)), [1, 1, 1]);
   },
 );
 
@@ -514,10 +521,13 @@ test("on a backend without graph functions, compile(fn) is fn, tidied", () => {
     const f = compile((x) => x.square().add(1));
     const x = tf.scalar(3);
     const y = f(x);
-    console.log(JSON.stringify([y.dataSync()[0], f.graphs.length, tf.memory().numTensors]));`;
+    const w = tf.variable(x);
+    tf.dispose(compile((x) => ({ same: x, list: [x, w], number: 3 }))(x));
+    const after = [x, w].map((tensor) => tensor.dataSync()[0]);
+    console.log(JSON.stringify([y.dataSync()[0], f.graphs.length, ...after, tf.memory().numTensors]));`;
   const env = { ...process.env, LOWER_BOUND_ENGINE: "js" };
   const out = execFileSync(process.execPath, ["--import", "tsx", "-e", program], { env, encoding: "utf8" });
-  assert.deepEqual(JSON.parse(out.trim().split("\n").pop()!), [10, 0, 2]);
+  assert.deepEqual(JSON.parse(out.trim().split("\n").pop()!), [10, 0, 3, 3, 3]);
 });
 
 /** The nearest number with 8 bits of mantissa, ties to even. */

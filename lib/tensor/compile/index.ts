@@ -83,23 +83,38 @@ const SEQUENTIAL: Attribute[] = [
 let numFunctions = 0;
 const registry = new FinalizationRegistry<string>((name) => graphAddon?.removeFunction(name));
 
-/** Calls `visit` with each tensor in arrays and objects, and returns a copy with what it returned in their place. */
+function refuseOther(container: unknown, what: string): never {
+  const got = typeof container === "object" ? (container as object).constructor.name : typeof container;
+  throw new Error(
+    `compile: ${what} is a ${got}, expected a tensor, or arrays and objects of tensors. ${got === "Promise" ? "A compiled function is synchronous." : "It would be frozen into the compiled function: pass tf.scalar(value)."}`,
+  );
+}
+
+/**
+ * Calls `visit` with each tensor in arrays and objects, and `other` with what is none of the three, and returns a copy with
+ * what they returned in their place.
+ */
 function mapTensors(
   container: unknown,
   visit: (tensor: tf.Tensor, what: string) => unknown,
   what: string,
+  other: (container: unknown, what: string) => unknown = refuseOther,
 ): unknown {
+  const map = (item: unknown, at: string) => mapTensors(item, visit, at, other);
   if (container instanceof tf.Tensor) return visit(container, what);
-  if (Array.isArray(container)) return container.map((item, i) => mapTensors(item, visit, `${what}[${i}]`));
+  if (Array.isArray(container)) return container.map((item, i) => map(item, `${what}[${i}]`));
   if (container === undefined || container === null) return container;
   if (typeof container === "object" && Object.getPrototypeOf(container) === Object.prototype)
     return Object.fromEntries(
-      Object.entries(container).map(([key, item]) => [key, mapTensors(item, visit, `${what}.${key}`)]),
+      Object.entries(container).map(([key, item]) => [key, map(item, `${what}.${key}`)]),
     );
-  const got = typeof container === "object" ? container.constructor.name : typeof container;
-  throw new Error(
-    `compile: ${what} is a ${got}, expected a tensor, or arrays and objects of tensors. ${got === "Promise" ? "A compiled function is synchronous." : "It would be frozen into the compiled function: pass tf.scalar(value)."}`,
-  );
+  return other(container, what);
+}
+
+/** Runs a function as it is, tidied; the tensors of its result are the caller's own even where they are inputs. */
+function runTidied<R extends tf.TensorContainer>(fn: () => R): R {
+  const own = (tensor: tf.Tensor) => tensor.clone();
+  return tf.tidy(() => mapTensors(fn(), own, "result", (other) => other) as R);
 }
 
 type Check = (tensor: tf.Tensor, what: string) => void;
@@ -264,7 +279,7 @@ const warnOnce = (() => {
  * from `rng(seed, step)`.
  *
  * Where functions cannot be compiled (another backend, an addon without them), inside another compiled function
- * and inside a gradient, it runs `fn` itself, tidied.
+ * and inside a gradient, it runs `fn` itself, tidied; the result is the caller's to dispose there, too.
  *
  * Throws, naming the op and the line, where `fn` reads a tensor back, draws random numbers in JavaScript, keeps a
  * tensor, or uses an op whose result's shape depends on values.
@@ -290,7 +305,7 @@ export function compile<A extends tf.TensorContainer[], R extends tf.TensorConta
     return made;
   };
   const compiled = (...inputs: A): R => {
-    if (!graphAddon || isRecording() || tf.engine().isTapeOn()) return tf.tidy(() => fn(...inputs));
+    if (!graphAddon || isRecording() || tf.engine().isTapeOn()) return runTidied(() => fn(...inputs));
     const tensors = tensorsOf(inputs, "input", refuseDisposed);
     const key = signature(inputs);
     let found = planFor(graphAddon, inputs, key);
