@@ -594,6 +594,14 @@ for (const kind of ["avx2", "portable"])
     },
   );
 
+test("a second derivative is refused, in either form, where the first one is right", () => {
+  for (const apply of [swish, plainForms.swish]) {
+    const slope = tf.grad((x: tf.Tensor) => apply(x).sum());
+    assertAllClose(values(slope(tf.scalar(0))), [0.5], { abs: 1e-7 });
+    assert.throws(() => tf.grad((x: tf.Tensor) => slope(x).add(x))(tf.scalar(0)), /first derivatives only/);
+  }
+});
+
 test("shapes that do not fit name themselves", () => {
   const [x, c] = [tf.zeros([2, 4, 4, 10]), tf.zeros([10])];
   assert.throws(

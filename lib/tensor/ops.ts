@@ -4,7 +4,7 @@
  *
  * On the CPU's native engine all but biases and single dense layers are, in whole or in part, fused TensorFlow ops of our
  * own (native/ops.cc); elsewhere plain tensor ops, which are also what the fused ones are checked against. Images are
- * [N, H, W, C].
+ * [N, H, W, C]. Gradients are first derivatives only; a gradient of a gradient is an error.
  */
 import * as tf from "@tensorflow/tfjs";
 import { currentRecorder } from "./compile/recorder";
@@ -27,13 +27,24 @@ interface Differentiable<T> {
   gradFunc: Gradients<T>;
 }
 
+function firstOnly<T>(gradients: Gradients<T>): Gradients<T> {
+  return (dy, saved) => {
+    if (tf.engine().isTapeOn())
+      throw new Error(
+        "A gradient inside a gradient: swish, dense layers, convolutions, norms and attention of lib/tensor have first derivatives only. Make the function of plain tfjs ops, such as x.mul(tf.sigmoid(x)).",
+      );
+    return gradients(dy, saved);
+  };
+}
+
 /** `tf.customGrad` for functions of one, two, … tensors, with the types that it really takes. */
 function withGradient<A extends tf.Tensor[]>(
   fn: (save: (tensors: tf.Tensor[]) => void, ...inputs: A) => Differentiable<tf.Tensor | tf.Tensor[]>,
 ): (...inputs: A) => tf.Tensor {
   return tf.customGrad((...args) => {
     const save = args[args.length - 1] as (tensors: tf.Tensor[]) => void;
-    return fn(save, ...(args.slice(0, -1) as A));
+    const { value, gradFunc } = fn(save, ...(args.slice(0, -1) as A));
+    return { value, gradFunc: firstOnly(gradFunc) };
   }) as (...inputs: A) => tf.Tensor;
 }
 
