@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
-import { assertAllClose, assertClose, assertNoLeak } from "../../testing";
+import { assertAllClose, assertClose, assertNoLeak, numbersFrom } from "../../testing";
 import { adam, type CompileOptions, compile, engine, groupNorm, rng, tf } from "..";
 import { addon } from "../native";
 import { updateInPlace } from "./update";
@@ -242,17 +242,18 @@ test(
   },
 );
 
+const addInPlace = (to: tf.Variable, x: tf.Tensor): void =>
+  updateInPlace("AssignAddVariableOp", { dtype: { type: "float32" } }, [to], [x]);
+
 test("an update in place of what was assigned in the same call, and of a variable made there", native, () => {
-  const add = (to: tf.Variable, x: tf.Tensor) =>
-    updateInPlace("AssignAddVariableOp", { dtype: { type: "float32" } }, [to], [x]);
   const w = tf.variable(tf.scalar(1));
   let made: tf.Variable | undefined;
   const step = compile((x: tf.Scalar) => {
     w.assign(x);
-    add(w, x);
+    addInPlace(w, x);
     made ??= tf.variable(x.mul(100));
     const before = made.clone();
-    add(made, w);
+    addInPlace(made, w);
     return [w.add(0), before, made.add(0)];
   });
   const got = [1, 2].map((x) => step(tf.scalar(x)).map((tensor) => values(tensor)[0]));
@@ -291,6 +292,53 @@ test("an update in place by the variable's own value is seen by who reads it nex
   optimizer.dispose();
   w.dispose();
 });
+
+/** What a function may do with two variables and the clones so far. */
+const MOVES: ((v: tf.Variable, other: tf.Variable, clones: tf.Tensor[]) => unknown)[] = [
+  (v, _other, clones) => clones.push(v.clone()),
+  (v, other) => v.assign(other),
+  (v, _other, clones) => v.assign(clones[clones.length - 1]),
+  (v, other) => v.assign(v.mul(0.5).add(other)),
+  (v, other) => addInPlace(v, other),
+  (v, _other, clones) => addInPlace(v, clones[0]),
+];
+
+/** What some calls of a drawn function return and leave behind, with eager assignments and clones between them. */
+function history(seed: number, use: typeof compile): number[] {
+  const draw = numbersFrom(seed);
+  const below = (limit: number) => Math.floor(limit * draw());
+  const start = tf.scalar(5);
+  const variables = [start, tf.scalar(1), tf.scalar(2)].map((value) => tf.variable(value));
+  const pair = () => {
+    const at = below(3);
+    return [variables[at], variables[(at + 1 + below(2)) % 3]] as const;
+  };
+  const captured = [start, variables[1].clone()];
+  const moves = Array.from({ length: 2 + below(8) }, () => [MOVES[below(MOVES.length)], ...pair()] as const);
+  const step = use((x: tf.Tensor) => {
+    const clones = [...captured, x.clone()];
+    for (const [move, v, other] of moves) move(v, other, clones);
+    return [...clones, ...variables].map((tensor) => tensor.add(0));
+  });
+  const since: tf.Tensor[] = [];
+  const seen = Array.from({ length: 3 }, (_, call) => {
+    const result = step(draw() < 0.3 ? pair()[0] : tf.scalar(call));
+    since.push(pair()[0].clone());
+    if (draw() < 0.5) MOVES[1](...pair(), since);
+    return [...result, ...variables, ...captured, ...since].map((tensor) => values(tensor)[0]);
+  });
+  tf.dispose(variables);
+  return seen.flat();
+}
+
+test(
+  "a hundred drawn functions that assign, clone and update variables give what they give eagerly",
+  native,
+  () => {
+    for (let seed = 1; seed <= 100; seed++)
+      tf.tidy(() => assert.deepEqual(history(seed, compile), history(seed, uncompiled), `seed ${seed}`));
+  },
+);
 
 const optimizers = {
   sgd: () => tf.train.sgd(0.1),
@@ -393,7 +441,7 @@ const refused: [string, (x: tf.Tensor2D) => unknown, RegExp][] = [
     () => {
       const w = tf.variable(tf.zeros([2]));
       tf.keep(w.clone());
-      updateInPlace("AssignAddVariableOp", { dtype: { type: "float32" } }, [w], [tf.ones([2])]);
+      addInPlace(w, tf.ones([2]));
       return tf.scalar(1);
     },
     /result of ReadVariableOp at .*compile\.test\.ts:\d+:\d+ was kept/,
