@@ -575,6 +575,7 @@ export class Recorder {
     const leave = this.enter();
     let result: R | undefined;
     let outputs: Ref[] = [];
+    let initial: Recording<R>["initial"] = null;
     try {
       tf.tidy(() => {
         result = fn(this.inputs(inputs));
@@ -583,6 +584,7 @@ export class Recorder {
         this.restore();
       });
       this.refuseKept();
+      initial = this.initialPart();
     } catch (error) {
       this.abandon();
       throw this.failure ?? error;
@@ -593,7 +595,6 @@ export class Recorder {
     const effects = [...this.writes];
     const { placeholders, sources } = this;
     const step: Part = { body: null, placeholders, sources, outputs, effects };
-    const initial = this.initialPart();
     return {
       graph: this.graph,
       nodes: this.nodes,
