@@ -79,7 +79,7 @@ test("describeProgress: count, speed and the time left; the time taken at the en
     describeProgress({ ...state, count: 250, isDone: true }),
     /250\/1000 steps .* · stopped after 10 s/,
   );
-  assert.match(describeProgress({ ...state, count: 0, seconds: 0 }), /0\/1000 steps · 0\.0 s/);
+  assert.match(describeProgress({ ...state, count: 0, seconds: 0 }), /0\/1000 steps · loss 0\.5$/);
   assert.equal(
     describeProgress({ ...state, total: undefined, label: "", unit: "", note: "", count: 7 }),
     "7 · 0.7/s · 10 s",
