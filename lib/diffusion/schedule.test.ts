@@ -96,6 +96,12 @@ test("1 − ᾱ keeps its precision where β is tiny", () => {
 test("L_T of unit-variance data, in bits (S08)", () => {
   const { expected, tol_rel: rel } = oracle("S08");
   assertClose(priorMismatch(linearSchedule()), expected.bits, { rel });
+  const oneStep = (beta: number) => priorMismatch(scheduleFromBetas([beta], { allowPriorMismatch: true }));
+  assertClose(oneStep(1e-17), 28.23638880654258, { rel: 1e-14 }); // −½ log2 β, mpmath 1.3 with 50 digits
+  assertClose(oneStep(1e-12), 19.93156856932417, { rel: 1e-14 });
+  assertClose(oneStep(0.7), -Math.log2(0.7) / 2, { rel: 1e-14 });
+  const halves = scheduleFromBetas(new Float64Array(100).fill(0.5)); // ᾱ_T = 2^−100
+  assertClose(priorMismatch(halves), 2 ** -101 / Math.LN2, { rel: 1e-12, abs: 0 });
 });
 
 test("a schedule that leaves signal in x_T is refused, with the number and a remedy that works", () => {

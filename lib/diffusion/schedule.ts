@@ -53,8 +53,9 @@ export interface CosineOptions extends ScheduleOptions {
 export const MAX_PRIOR_MISMATCH = 0.01;
 
 /** L_T in bits/dim for data of unit second moment: −½ log2(1 − ᾱ_T), what starting from N(0, I) costs (Ho et al. 2020, eq. 5). */
-export function priorMismatch(schedule: Schedule): number {
-  return (-0.5 * Math.log1p(-schedule.alphaBar[schedule.numSteps])) / Math.LN2;
+export function priorMismatch({ numSteps, alphaBar, oneMinusAlphaBar }: Schedule): number {
+  const [signal, noise] = [alphaBar[numSteps], oneMinusAlphaBar[numSteps]];
+  return (-0.5 * (signal < 0.5 ? Math.log1p(-signal) : Math.log(noise))) / Math.LN2; // each precise at its own end
 }
 
 /**

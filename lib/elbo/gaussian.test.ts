@@ -77,6 +77,24 @@ test("the KL of nearly equal variances keeps its precision", () => {
   assert.equal(varianceKl(0.3, 0.3), 0);
 });
 
+test("the KL of very different variances, against mpmath 1.3 with 50 digits: ratio, KL", () => {
+  const golden = [
+    [1e-300, 344.8877639491068],
+    [1e-20, 22.52585092994046],
+    [1e-14, 15.61809565095832],
+    [1e-12, 13.31551055796477],
+    [0.5, 0.0965735902799727],
+    [1e3, 496.0461223605089],
+    [1e12, 499999999985.6845],
+  ];
+  for (const [ratio, kl] of golden) {
+    assertClose(varianceKl(ratio, 1), kl, { rel: 1e-14, what: `ratio ${ratio}` });
+    assertClose(varianceKl(3 * ratio, 3), kl, { rel: 1e-14, what: `ratio ${ratio} of 3` });
+  }
+  assert.equal(varianceKl(0, 1), Number.POSITIVE_INFINITY);
+  assert.equal(varianceKl(1, 0), Number.POSITIVE_INFINITY);
+});
+
 test("entropy is the expected negative log-density", () => {
   let integral = 0;
   for (let x = -10; x <= 10; x += 0.01)

@@ -20,15 +20,16 @@ export function kl1d(mean1: number, variance1: number, mean2: number, variance2:
   return varianceKl(variance1, variance2) + (mean1 - mean2) ** 2 / (2 * variance2);
 }
 
-/** KL between Gaussians of equal mean, ½(r − 1 − ln r) with r = variance1/variance2; precise where the two are close. */
+/** KL between Gaussians of equal mean, ½(r − 1 − ln r) with r = variance1/variance2; precise at any ratio, infinite at r = 0. */
 export function varianceKl(variance1: number, variance2: number): number {
   const excess = (variance1 - variance2) / variance2;
-  return 0.5 * excessOverLog(excess);
+  if (Math.abs(excess) <= 0.03) return 0.5 * excessOverLog(excess);
+  const ratio = variance1 / variance2; // of 1 + excess nothing is left where the ratio is tiny
+  return ratio === Number.POSITIVE_INFINITY ? ratio : 0.5 * (ratio - 1 - Math.log(ratio));
 }
 
-/** x − ln(1 + x) ≥ 0, by its series where the difference would cancel. */
+/** x − ln(1 + x) ≥ 0 for small x, where the difference would cancel, by its series. */
 function excessOverLog(x: number): number {
-  if (Math.abs(x) > 0.03) return x - Math.log1p(x);
   let sum = 0;
   let power = -x;
   for (let n = 2; n <= 14; n++) {
