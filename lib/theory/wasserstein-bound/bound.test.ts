@@ -61,6 +61,28 @@ test("200 random Gaussian cases, VP and VE: W2 ≤ Theorem 1 ≤ Corollary 1, no
   assert.ok(ratios[100] < 5, `the median of bound / W2 is ${ratios[100]}: the bound says little`);
 });
 
+test("narrow data: the grid resolves 1/v near t = 0, and W2 stays below Theorem 1", () => {
+  const narrow = (std: number, steps?: number) =>
+    gaussianDynamics({
+      sde: vpSde({ betaStart: 1, betaEnd: 1, T: 2 }),
+      mean: 1,
+      std,
+      bias: (t) => -0.3 * Math.exp(-t / 2),
+      steps,
+    });
+  for (const std of [0.05, 0.005, 0.001]) {
+    const { w2, variance, bound } = narrow(std);
+    const fine = narrow(std, 50_000);
+    assert.ok(w2 <= Math.exp(bound.logTheorem1), `std ${std}: ${w2} above ${Math.exp(bound.logTheorem1)}`);
+    assertClose(w2, fine.w2, { rel: 1e-7, abs: 0, what: `W2 at std ${std}` });
+    assertClose(bound.logTheorem1, fine.bound.logTheorem1, { rel: 0, abs: 1e-4 });
+    // at δ = 0, (S − v)·signal²/v² does not change with time, as both equations say
+    const [v, atEnd] = [std ** 2, std ** 2 * Math.exp(-2) - Math.expm1(-2)];
+    const want = v + (v ** 2 * Math.exp(-2) * (1 - atEnd)) / atEnd ** 2;
+    assertClose(variance, want, { rel: 1e-9, abs: 0, what: `variance at std ${std}` });
+  }
+});
+
 test("a generic case has strict inequalities, and its W2 is that of particles' own mean and variance", () => {
   const bias = (t: number) => 0.2 * Math.sin(3 * t);
   const given = { sde: vpSde({ betaStart: 0.5, betaEnd: 2, T: 1.5 }), mean: 0.7, std: 0.6, scale: 0.2, bias };

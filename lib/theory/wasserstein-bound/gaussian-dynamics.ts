@@ -21,7 +21,7 @@ export interface GaussianCase {
   bias?: (t: number) => number;
   /** q_T = N(mean·u, variance·I) that generation starts from; default N(0, I). */
   start?: { mean: number; variance: number };
-  /** Steps of the grid in time; default 2000. */
+  /** Steps of the grid in time, finer towards 0 where std is small; default 2000. */
   steps?: number;
 }
 
@@ -62,10 +62,10 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
     const score = -gain * (M - sde.signal(t) * mean) + bias(t);
     return [-a * M - g2 * score, -2 * a * S + 2 * g2 * gain * S - g2];
   };
-  const [M, S] = integrate(velocity, [start.mean, start.variance], sde.T, 0, steps);
+  const times = gridOf(sde, std ** 2, steps);
+  const [M, S] = integrateDown(velocity, [start.mean, start.variance], times);
   const distance = (m1: number, v1: number, m2: number, v2: number) =>
     Math.sqrt((m1 - m2) ** 2 + dims * (Math.sqrt(v1) - Math.sqrt(v2)) ** 2);
-  const times = Float64Array.from({ length: steps + 1 }, (_, i) => (sde.T * i) / steps);
   const tables = {
     times,
     g2: times.map((t) => sde.g2(t)),
@@ -85,19 +85,23 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
 
 type Pair = [number, number];
 
-/** Runge and Kutta's method of fourth order in equal steps, in either direction of time. */
-function integrate(
-  velocity: (t: number, state: Pair) => Pair,
-  from: Pair,
-  start: number,
-  end: number,
-  steps: number,
-): Pair {
-  const h = (end - start) / steps;
+/**
+ * 0…T in `steps` steps that grow like 1 + t·v′(0)/v(0), as v does at first, so that 1/v is resolved where the data's
+ * variance v(0) is small; equal steps where v does not grow at 0.
+ */
+function gridOf({ T, g2, driftRate }: Sde, dataVariance: number, steps: number): Float64Array {
+  const slope = g2(0) - 2 * driftRate(0) * dataVariance; // dv/dt = −2av + g²
+  const growth = Math.max((T * slope) / dataVariance, 1e-12); // equal steps to rounding
+  const place = (i: number) => Math.expm1((Math.log1p(growth) * i) / steps) / growth;
+  return Float64Array.from({ length: steps + 1 }, (_, i) => (i === steps ? T : T * place(i)));
+}
+
+/** Runge and Kutta's method of fourth order from the last of these times to the first. */
+function integrateDown(velocity: (t: number, state: Pair) => Pair, from: Pair, times: Float64Array): Pair {
   const moved = ([x, y]: Pair, [u, v]: Pair, by: number): Pair => [x + by * u, y + by * v];
   let state = from;
-  for (let i = 0; i < steps; i++) {
-    const t = start + i * h;
+  for (let i = times.length - 1; i > 0; i--) {
+    const [t, h] = [times[i], times[i - 1] - times[i]];
     const k1 = velocity(t, state);
     const k2 = velocity(t + h / 2, moved(state, k1, h / 2));
     const k3 = velocity(t + h / 2, moved(state, k2, h / 2));
