@@ -4,6 +4,7 @@ import { linearSchedule, type Model } from "../diffusion";
 import {
   affineBound,
   type Distribution,
+  dataSet,
   drawFrom,
   exactBound,
   gaussian,
@@ -36,6 +37,16 @@ test("KL and the Fisher divergence by quadrature are those of Gaussians in close
   const { kl, fisher } = gaussianFlow(q, p, 0);
   assertClose(klDivergence(gaussian(q), gaussian(p)), kl, { rel: 1e-9 });
   assertClose(fisherDivergence(gaussian(q), gaussian(p)), fisher, { rel: 1e-9 });
+});
+
+test("between points without noise neither divergence exists, and both say so", () => {
+  const [points, wide] = [dataSet([1, 3]), gaussian({ mean: 0, std: 1 })];
+  assert.throws(
+    () => klDivergence(points, wide),
+    /logDensityOf: component 0 of the dataSet has variances \[0\]/,
+  );
+  assert.throws(() => klDivergence(wide, points), /expected all above 0.*Add noise with noised/);
+  assert.throws(() => fisherDivergence(points, wide), /scoreOf: component 0 of the dataSet/);
 });
 
 test("KL is the score difference added up over noise levels", () => {

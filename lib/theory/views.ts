@@ -30,12 +30,12 @@ import {
   wassersteinBoundOfSteps,
 } from "./wasserstein-bound";
 
-/** KL(p‖q) in nats between known laws, by quadrature in one or two dimensions; q must not vanish where p is. */
+/** KL(p‖q) in nats between known laws, by quadrature in one or two dimensions; q must not vanish where p is. Throws on points without noise. */
 export function klDivergence(p: Distribution, q: Distribution): number {
   return expectation(p, (x) => logDensityOf(p, x) - logDensityOf(q, x));
 }
 
-/** The Fisher divergence E_p‖∇ln p − ∇ln q‖² between known laws, by quadrature in one or two dimensions. */
+/** The Fisher divergence E_p‖∇ln p − ∇ln q‖² between known laws, by quadrature in one or two dimensions. Throws on points without noise. */
 export function fisherDivergence(p: Distribution, q: Distribution): number {
   const difference = scoreDifference(p, q);
   return expectation(p, (x) => difference(x).reduce((sum, value) => sum + value ** 2, 0));

@@ -102,15 +102,15 @@ export function noised(distribution: Distribution, schedule: Schedule, t: number
   return { ...distribution, components };
 }
 
-/** ln of the density at a point, in nats. */
+/** ln of the density at a point, in nats. Throws on points without noise, which have none. */
 export function logDensityOf(distribution: Distribution, x: NumberOrVector): number {
-  return logSumExp(logJoint(distribution, vector(x)));
+  return logSumExp(logJoint("logDensityOf", distribution, vector(x)));
 }
 
-/** ∇ ln density at a point: Σ_k r_k · (score of component k), r_k the responsibilities. */
+/** ∇ ln density at a point: Σ_k r_k · (score of component k), r_k the responsibilities. Throws as `logDensityOf`. */
 export function scoreOf(distribution: Distribution, x: NumberOrVector): number[] {
   const point = vector(x);
-  const r = responsibilities(distribution, point);
+  const r = shares(logJoint("scoreOf", distribution, point));
   const score = new Array<number>(distribution.dims).fill(0);
   distribution.components.forEach((component, k) => {
     const along = inAxes(component, point).map((u, i) => (-r[k] * u) / component.variances[i]);
@@ -121,11 +121,14 @@ export function scoreOf(distribution: Distribution, x: NumberOrVector): number[]
   return score;
 }
 
-/** P(component k | x) for each k. */
+/** P(component k | x) for each k. Throws as `logDensityOf`. */
 export function responsibilities(distribution: Distribution, x: readonly number[]): number[] {
-  const joint = logJoint(distribution, x);
-  const total = logSumExp(joint);
-  return joint.map((value) => Math.exp(value - total));
+  return shares(logJoint("responsibilities", distribution, x));
+}
+
+function shares(logs: readonly number[]): number[] {
+  const total = logSumExp(logs);
+  return logs.map((value) => Math.exp(value - total));
 }
 
 /** E‖x‖². */
@@ -179,10 +182,14 @@ export function vector(x: NumberOrVector): readonly number[] {
   return typeof x === "number" ? [x] : x;
 }
 
-function logJoint({ components }: Distribution, x: readonly number[]): number[] {
-  return components.map((component) => {
+function logJoint(caller: string, { kind, components }: Distribution, x: readonly number[]): number[] {
+  return components.map((component, k) => {
     const along = inAxes(component, x);
     let log = logPeak(component);
+    if (log === Number.POSITIVE_INFINITY)
+      throw new Error(
+        `${caller}: component ${k} of the ${kind} has variances [${component.variances.join(", ")}], expected all above 0, for it to have a density. Add noise with noised(…) at t ≥ 1.`,
+      );
     for (let i = 0; i < along.length; i++) log -= (0.5 * along[i] ** 2) / component.variances[i];
     return log;
   });

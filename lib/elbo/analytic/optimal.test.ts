@@ -4,8 +4,19 @@ import { conversion, linearSchedule, PARAMETERIZATIONS, qSample, target } from "
 import { rng, tf } from "../../tensor";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../../testing";
 import { estimate } from "../statistics";
-import { dataSet, drawFrom, gaussian, logDensityOf, mixture, noised, scoreOf } from "./distribution";
+import {
+  type Component,
+  dataSet,
+  drawFrom,
+  gaussian,
+  logDensityOf,
+  mixture,
+  noised,
+  responsibilities,
+  scoreOf,
+} from "./distribution";
 import { minimumLoss, optimal, optimalPredict, posteriorVariances } from "./optimal";
+import { expectation } from "./quadrature";
 
 const schedule = linearSchedule();
 
@@ -179,6 +190,45 @@ test("draws have the distribution's mean and covariance", () => {
     0.2 * 0.2 + 0.5 * (0 - 0.5) + 0.3 * (-0.3 - 0.12),
     "E xy",
   );
+});
+
+test("over points without noise an expectation is a sum, and there is no density", () => {
+  const points = dataSet([1, 3]);
+  assert.equal(
+    expectation(points, ([x]) => x),
+    2,
+  );
+  const plane = dataSet([
+    [0, 1],
+    [2, -1],
+    [4, 3],
+  ]);
+  assertClose(
+    expectation(plane, ([x, y]) => x * y),
+    10 / 3,
+  );
+  const mixed = (...components: Component[]) =>
+    ({ kind: "mixture", dims: components[0].mean.length, components }) as const;
+  const besideGaussian = mixed(
+    { weight: 0.25, mean: [2], variances: [0] },
+    { weight: 0.75, mean: [-1], variances: [0.49] },
+  );
+  assertClose(
+    expectation(besideGaussian, ([x]) => x * x),
+    0.25 * 4 + 0.75 * 1.49,
+  );
+  const flat = mixed({ weight: 1, mean: [0.3, 2], variances: [0.09, 0] });
+  assertClose(
+    expectation(flat, ([x, y]) => Math.exp(x) * y),
+    2 * Math.exp(0.345),
+  );
+  for (const [name, ask] of Object.entries({ logDensityOf, scoreOf }))
+    assert.throws(
+      () => ask(points, 1),
+      new RegExp(`${name}: component 0 of the dataSet has variances \\[0\\], expected all above 0.*noised`),
+    );
+  assert.throws(() => responsibilities(points, [1]), /responsibilities: component 0/);
+  assert.throws(() => logDensityOf(flat, [0, 2]), /variances \[0.09, 0\]/);
 });
 
 test("wrong distributions are refused", () => {

@@ -11,8 +11,8 @@ const CHANGE = 1e-8;
 const MAX_HALVINGS = 9;
 
 /**
- * E f(x) for x from the mixture, to about 1e-12 relative or to `negligible` for smooth f. Throws above two dimensions and
- * where halving does not settle.
+ * E f(x) for x from the mixture, to about 1e-12 relative or to `negligible` for smooth f; over points without noise a sum.
+ * Throws above two dimensions and where halving does not settle.
  */
 export function expectation(
   distribution: Distribution,
@@ -24,7 +24,8 @@ export function expectation(
     throw new Error(
       `expectation: the mixture has ${dims} dimensions, expected 1 or 2. Average f over drawFrom(…) instead.`,
     );
-  const narrowest = Math.sqrt(Math.min(...components.flatMap(({ variances }) => variances)));
+  const spreads = components.flatMap(({ variances }) => variances).filter((variance) => variance > 0);
+  const narrowest = Math.sqrt(Math.min(...spreads));
   return components.reduce(
     (sum, component) => sum + component.weight * underComponent(component, f, narrowest, negligible),
     0,
@@ -39,6 +40,7 @@ function underComponent(
   negligible: number,
 ): number {
   const stds = component.variances.map(Math.sqrt);
+  if (stds.every((std) => std === 0)) return f(component.mean);
   let spacings = stds.map((std) => Math.min(1, narrowest / std));
   let value = gridSum(
     component,
