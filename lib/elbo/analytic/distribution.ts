@@ -87,19 +87,25 @@ export function dataSet(points: readonly NumberOrVector[]): Distribution {
   return { kind: "dataSet", dims, components };
 }
 
-/** q(x_t) for this data: each component N(√ᾱ m, ᾱλ + 1 − ᾱ) along its own axes. t = 0 gives the data itself. */
+/** q(x_t) for this data (Ho et al. 2020, eq. 4), t = 0…T. t = 0 gives the data itself. */
 export function noised(distribution: Distribution, schedule: Schedule, t: number): Distribution {
-  const [signal, signal2, noise2] = [
-    schedule.sqrtAlphaBar[t],
-    schedule.alphaBar[t],
-    schedule.oneMinusAlphaBar[t],
-  ];
-  const components = distribution.components.map((component) => ({
-    ...component,
-    mean: component.mean.map((m) => signal * m),
-    variances: component.variances.map((variance) => signal2 * variance + noise2),
-  }));
-  return { ...distribution, components };
+  return diffused(distribution, { signal: schedule.sqrtAlphaBar[t], noise2: schedule.oneMinusAlphaBar[t] });
+}
+
+/** The law of signal·x + N(0, noise2 I): each component N(signal·m, signal²λ + noise2) along its own axes. With noise, points are a mixture. */
+export function diffused(
+  { kind, dims, components }: Distribution,
+  { signal, noise2 }: { signal: number; noise2: number },
+): Distribution {
+  return {
+    kind: kind === "dataSet" && noise2 > 0 ? "mixture" : kind,
+    dims,
+    components: components.map((component) => ({
+      ...component,
+      mean: component.mean.map((m) => signal * m),
+      variances: component.variances.map((variance) => signal ** 2 * variance + noise2),
+    })),
+  };
 }
 
 /** ln of the density at a point, in nats. Throws on points without noise, which have none. */

@@ -18,8 +18,8 @@ import { assertAllClose, assertClose, numbersFrom, oracle } from "../../testing"
 import { evaluateBound } from "../bound";
 import { entropy1d, kl1d } from "../gaussian";
 import { estimate } from "../statistics";
-import { dataSet, gaussian, mixture } from "./distribution";
-import { affineBound, exactBound, exactRateDistortion, modelMoments } from "./exact";
+import { dataSet, diffused, gaussian, mixture, noised } from "./distribution";
+import { affineBound, entropyOf, exactBound, exactRateDistortion, modelMoments } from "./exact";
 import { minimumLoss, minimumSimpleLoss, optimal, optimalPredict } from "./optimal";
 
 const schedule = linearSchedule();
@@ -284,6 +284,20 @@ test("progressive coding of N(0, 1) lies on Shannon's curve D = 2^{−2R}", () =
     assertClose(distortionPerDim[t], 2 ** (-2 * rate[t]), { rel: 1e-10 });
   }
   assert.equal(rate[0], rate[1]);
+});
+
+test("points with noise are a mixture: far apart, their entropy is that of the noise and of the choice", () => {
+  const points = dataSet([-0.5, 0, 0.5]);
+  const noisy = noised(points, schedule, 1);
+  assert.equal(noisy.kind, "mixture");
+  const want = entropy1d(schedule.oneMinusAlphaBar[1]) + Math.log(3);
+  assertClose(entropyOf(noisy), want, { rel: 1e-10 });
+  assertClose(entropyOf(diffused(dataSet([[1, 2]]), { signal: 3, noise2: 0.2 })), 2 * entropy1d(0.2));
+  for (const still of [noised(points, schedule, 0), diffused(points, { signal: 2, noise2: 0 })]) {
+    assert.equal(still.kind, "dataSet");
+    assert.equal(entropyOf(still), Number.NEGATIVE_INFINITY);
+  }
+  assert.equal(noised(gaussian({ mean: 1, std: 2 }), schedule, 500).kind, "gaussian");
 });
 
 test("moments of the model are for Gaussian data only", () => {

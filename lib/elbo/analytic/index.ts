@@ -3,6 +3,7 @@ export {
   type Component,
   type Distribution,
   dataSet,
+  diffused,
   drawFrom,
   gaussian,
   logDensityOf,

@@ -3,7 +3,7 @@
  * blurred by noise (proxies), and what it has to do with discriminators and with denoising diffusion (Weber 2023,
  * arXiv 2304.12906, whose abstract alone was at hand; the formulas are derived and tested here).
  */
-import { type Distribution, kl1d, logDensityOf, type NumberOrVector, scoreOf } from "../../elbo";
+import { type Distribution, diffused, kl1d, logDensityOf, type NumberOrVector, scoreOf } from "../../elbo";
 
 /** Δ(x) = ∇ln p(x) − ∇ln q(x), the direction in which moving q's mass lowers KL(q‖p) fastest. Throws unless p and q share their dimension. */
 export function scoreDifference(p: Distribution, q: Distribution): (x: NumberOrVector) => number[] {
@@ -17,12 +17,7 @@ export function scoreDifference(p: Distribution, q: Distribution): (x: NumberOrV
 /** p_σ = p * N(0, sigmaStd² I): the law of a point of p with noise on it. Throws unless sigmaStd > 0. */
 export function blurred(distribution: Distribution, sigmaStd: number): Distribution {
   checkSigma("blurred", sigmaStd);
-  const components = distribution.components.map((component) => ({
-    ...component,
-    variances: component.variances.map((variance) => variance + sigmaStd ** 2),
-  }));
-  const kind = distribution.kind === "dataSet" ? "mixture" : distribution.kind;
-  return { ...distribution, kind, components };
+  return diffused(distribution, { signal: 1, noise2: sigmaStd ** 2 });
 }
 
 /**

@@ -6,7 +6,7 @@
  * with one node per step.
  */
 import { convert, type Model, qSample, type Schedule, sumDims } from "../../diffusion";
-import { type Distribution, drawFrom, entropyOf, minimumLoss, optimalPredict } from "../../elbo";
+import { type Distribution, diffused, drawFrom, entropyOf, minimumLoss, optimalPredict } from "../../elbo";
 import { compile, type Rng, rng, tf } from "../../tensor";
 
 /** A model's score as a network: x_t [B, …], t int32 [B] → [B, …], from whatever it predicts. The caller disposes. */
@@ -126,22 +126,13 @@ export function matchingLoss(
  * I(x_0; x_t) in nats for x_t = signal·x_0 + N(0, noise2): h(x_t) − (D/2) ln(2πe·noise2). It grows like (D/2) ln(1/noise2).
  * With λ = g², J_DSM − J_SM over [τ, T] is I(x_0; x_τ) − I(x_0; x_T). Closed form for a Gaussian, else quadrature.
  */
-export function mutualInformation(
-  data: Distribution,
-  { signal, noise2 }: { signal: number; noise2: number },
-): number {
+export function mutualInformation(data: Distribution, channel: { signal: number; noise2: number }): number {
+  const { signal, noise2 } = channel;
   if (!(noise2 > 0))
     throw new Error(
       `mutualInformation: noise2 is ${noise2}, expected a variance above 0; at 0 it is infinite.`,
     );
   if (!Number.isFinite(signal))
     throw new Error(`mutualInformation: signal is ${signal}, expected a finite factor.`);
-  const components = data.components.map((component) => ({
-    ...component,
-    mean: component.mean.map((m) => signal * m),
-    variances: component.variances.map((variance) => signal ** 2 * variance + noise2),
-  }));
-  const kind = data.kind === "dataSet" ? "mixture" : data.kind;
-  const entropy = entropyOf({ ...data, kind, components });
-  return entropy - (data.dims / 2) * Math.log(2 * Math.PI * Math.E * noise2);
+  return entropyOf(diffused(data, channel)) - (data.dims / 2) * Math.log(2 * Math.PI * Math.E * noise2);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { linearSchedule, scheduleFromBetas } from "../../diffusion";
-import { gaussian, mixture, optimalPredict, scoreOf } from "../../elbo";
+import { dataSet, gaussian, mixture, optimalPredict, scoreOf } from "../../elbo";
 import { w2Gaussians } from "../../metrics";
 import { rng, tf } from "../../tensor";
 import { assertClose, assertNoLeak, oracle } from "../../testing";
@@ -212,6 +212,7 @@ test("the reverse SDE with the true score leads back to the data, VP and VE", ()
   assert.throws(() => vpSde({ T: 0 }), /T is 0/);
   assert.throws(() => veSde({ sigmaMin: 2, sigmaMax: 1 }), /sigmaMax is 1, expected more/);
   assert.throws(() => marginalAt(data, vpSde(), 2), /t is 2/);
+  assert.equal(marginalAt(dataSet([0, 1]), vpSde(), 0.5).kind, "mixture");
   const [point, rest] = [tf.zeros([1, 2]) as tf.Tensor2D, { steps: 1, rng: rng(1) }];
   assert.throws(() => simulateReverse(vpSde(), (x) => x, point, { ...rest, end: 2 }), /end is 2/);
   point.dispose();

@@ -4,7 +4,7 @@
  * Both have a linear drift f(x, t) = −a(t) x, so x_t given x_0 is N(signal·x_0, noise2·I) in closed form. The reverse
  * process runs from T down to 0 with the drift f − g²·score (Anderson 1982; Song et al. 2021, eq. 6).
  */
-import type { Distribution } from "../../elbo";
+import { type Distribution, diffused } from "../../elbo";
 import { type Rng, tf } from "../../tensor";
 
 /** A forward process on [0, T] with a drift that is linear in x. Functions of one time, float64. */
@@ -62,13 +62,7 @@ export function veSde({ sigmaMin = 0.01, sigmaMax = 50, T = 1 } = {}): Sde {
 /** p_t of this data: each component N(signal·m, signal²·variance + noise2). Throws on t outside [0, T]. */
 export function marginalAt(data: Distribution, sde: Sde, t: number): Distribution {
   if (!(t >= 0 && t <= sde.T)) throw new Error(`marginalAt: t is ${t}, expected a time from 0 to ${sde.T}.`);
-  const [signal, noise2] = [sde.signal(t), sde.noise2(t)];
-  const components = data.components.map((component) => ({
-    ...component,
-    mean: component.mean.map((m) => signal * m),
-    variances: component.variances.map((variance) => signal ** 2 * variance + noise2),
-  }));
-  return { ...data, components };
+  return diffused(data, { signal: sde.signal(t), noise2: sde.noise2(t) });
 }
 
 /** A score on tensors at one time: x [B, D] → [B, D]. */
