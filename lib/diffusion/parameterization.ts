@@ -90,6 +90,12 @@ export function convert(
   return mix(t, [scale, value], [shift, xt]);
 }
 
+/** p and q of the target p·x_0 + q·ε of a network of this kind: float64 tables over t = 1…T. Throws on an unknown name. */
+export function targetTables(schedule: Schedule, kind: Parameterization): Pick<InPlane, "p" | "q"> {
+  checkParameterization("targetTables", kind);
+  return planeOf(schedule)[kind];
+}
+
 /** The regression target p·x_0 + q·ε [B, …] of a network of this kind; x0, eps [B, …], t int32 [B]. The caller disposes. */
 export function target(
   schedule: Schedule,

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { conversion, linearSchedule, PARAMETERIZATIONS, qSample, target } from "../../diffusion";
+import {
+  conversion,
+  cosineSchedule,
+  linearSchedule,
+  PARAMETERIZATIONS,
+  qSample,
+  target,
+} from "../../diffusion";
 import { rng, tf } from "../../tensor";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../../testing";
 import { estimate } from "../statistics";
@@ -132,6 +139,32 @@ test("the optimal network on tensors is the optimal function of numbers", () => 
     () => optimalPredict(tilted, schedule, "eps")(tf.ones([2, 3]), tf.ones([2], "int32")),
     /optimalPredict: xt has shape \[2,3\], expected 2 numbers per example/,
   );
+});
+
+test("where next to no signal is left, x0* and v* are still those of float64", () => {
+  const data = mixture({ weights: [0.3, 0.7], means: [-1, 0.8], stds: [0.4, 0.2] });
+  const points = [0.7, -1.3, 2.1];
+  const schedules = [
+    cosineSchedule(),
+    linearSchedule({ numSteps: 4000 }),
+    linearSchedule({ numSteps: 20_000 }),
+  ];
+  for (const long of schedules) {
+    const T = long.numSteps;
+    for (const kind of PARAMETERIZATIONS) {
+      const predict = optimalPredict(data, long, kind);
+      const got = tf.tidy(() => predict(tf.tensor2d(points, [3, 1]), tf.fill([3], T, "int32")).dataSync());
+      const want = points.map((x) => optimal(data, long, kind)(x, T)[0]);
+      assertAllClose(got, want, { rel: 1e-5, abs: 1e-6, what: `${kind} after ${T} steps` });
+    }
+    // x_T says nothing of x_0 beyond Cov(x_0, x_T)·x = √ᾱ Var(x_0)·x, and what is of second order in √ᾱ
+    const signal = long.sqrtAlphaBar[T];
+    const variance = 0.3 * (1 + 0.16) + 0.7 * (0.64 + 0.04) - 0.26 ** 2;
+    for (const x of points) {
+      const x0 = optimal(data, long, "x0")(x, T)[0];
+      assertClose(x0, 0.26 + signal * variance * x, { rel: 0, abs: 1e-14 + 5 * signal ** 2 });
+    }
+  }
 });
 
 test("the least losses are what the optimal network leaves, within Monte Carlo error", () => {

@@ -1,8 +1,16 @@
 /**
  * @file The optimal network for known data: E[target | x_t], as numbers and as a `Predict` on tensors; what is left of
- * each loss when the network is optimal. The score gives all of it, through the conversions that networks use.
+ * each loss when the network is optimal. Every target is p·x_0 + q·ε, so E[x_0 | x_t] and E[ε | x_t] give all of it; the
+ * former is formed directly, since x_0 by way of the score is a difference divided by √ᾱ.
  */
-import { conversion, convert, type Parameterization, type Predict, type Schedule } from "../../diffusion";
+import {
+  conversion,
+  type Parameterization,
+  type Predict,
+  type Schedule,
+  target,
+  targetTables,
+} from "../../diffusion";
 import { tableOver } from "../../diffusion/schedule";
 import { atStep } from "../../diffusion/tables";
 import { tf } from "../../tensor";
@@ -13,6 +21,7 @@ import {
   logPeak,
   type NumberOrVector,
   noised,
+  responsibilities,
   scoreOf,
   vector,
 } from "./distribution";
@@ -24,13 +33,31 @@ export function optimal(
   schedule: Schedule,
   kind: Parameterization,
 ): (x: NumberOrVector, t: number) => number[] {
-  const { scale, shift } = conversion(schedule, "score", kind);
+  const { p, q } = targetTables(schedule, kind);
   return (x, t) => {
     const point = vector(x);
-    return scoreOf(noised(distribution, schedule, t), point).map(
-      (s, i) => scale[t] * s + shift[t] * point[i],
-    );
+    const marginal = noised(distribution, schedule, t);
+    const x0 = posteriorMean(distribution, marginal, schedule, t, point);
+    const noise = schedule.sqrtOneMinusAlphaBar[t];
+    return scoreOf(marginal, point).map((s, i) => p[t] * x0[i] - q[t] * noise * s);
   };
+}
+
+/** E[x_0 | x_t = x] = Σ r_k E[x_0 | x, component k]. */
+function posteriorMean(
+  data: Distribution,
+  marginal: Distribution,
+  schedule: Schedule,
+  t: number,
+  x: readonly number[],
+): Float64Array {
+  const mean = new Float64Array(data.dims);
+  const within = new Float64Array(data.dims);
+  responsibilities(marginal, x).forEach((r, k) => {
+    pull(data.components[k], marginal.components[k], schedule, t)(x, within);
+    for (let i = 0; i < mean.length; i++) mean[i] += r * within[i];
+  });
+  return mean;
 }
 
 /**
@@ -42,36 +69,46 @@ export function optimalPredict(
   schedule: Schedule,
   kind: Parameterization,
 ): Predict {
-  const { components, dims } = distribution;
-  const K = components.length;
-  const rotated = components.some(({ axes }) => axes);
+  const { dims } = distribution;
   return (xt, t) =>
     tf.tidy(() => {
       const B = xt.shape[0];
       if (xt.size !== B * dims)
         throw new Error(`optimalPredict: xt has shape [${xt.shape}], expected ${dims} numbers per example.`);
-      const constant = (rows: readonly (readonly number[])[]) => tf.tensor3d(rows.flat(), [K, 1, dims]);
-      const [signal, signal2, noise2] = [
-        schedule.sqrtAlphaBar,
-        schedule.alphaBar,
-        schedule.oneMinusAlphaBar,
-      ].map(
-        (table) => atStep(table, t, 2).expandDims(0), // (1, B, 1)
-      );
-      const axes = rotated ? tf.tensor3d(components.flatMap(axesOf).flat(), [K, dims, dims]) : undefined;
-      const shift = xt.reshape([1, B, dims]).sub(signal.mul(constant(components.map(({ mean }) => mean)))); // (K, B, D)
-      const along = axes ? tf.matMul(shift, axes, false, true) : shift;
-      const variances = signal2.mul(constant(components.map((c) => c.variances))).add(noise2); // (K, B, D)
-      const logWeights = tf.tensor2d(
-        components.map(({ weight }) => Math.log(weight)),
-        [K, 1],
-      );
-      const exponents = along.square().div(variances).add(variances.log()).sum(2).mul(-0.5).add(logWeights); // (K, B)
-      const r = tf.exp(exponents.sub(tf.logSumExp(exponents, 0, true))).expandDims(2); // (K, B, 1)
-      const scores = along.div(variances).neg();
-      const score = r.mul(axes ? tf.matMul(scores, axes) : scores).sum(0); // (B, D)
-      return convert(schedule, score.reshape(xt.shape), "score", kind, xt, t);
+      const means = conditionalMeans(distribution, schedule, xt.reshape([1, B, dims]), t);
+      const [x0, eps] = means.map((mean) => mean.reshape(xt.shape));
+      return target(schedule, kind, x0, eps, t);
     });
+}
+
+/** E[x_0 | x_t] and E[ε | x_t], each [B, D], at x_t [1, B, D]: Σ r_k (m_k + √ᾱ λ/v (x − √ᾱ m_k)) and Σ r_k √(1−ᾱ)/v (x − √ᾱ m_k). */
+function conditionalMeans(
+  { components, dims }: Distribution,
+  { sqrtAlphaBar, alphaBar, sqrtOneMinusAlphaBar, oneMinusAlphaBar }: Schedule,
+  x: tf.Tensor,
+  t: tf.Tensor1D,
+): tf.Tensor[] {
+  const K = components.length;
+  const constant = (rows: readonly (readonly number[])[]) => tf.tensor3d(rows.flat(), [K, 1, dims]);
+  const tables = [sqrtAlphaBar, alphaBar, sqrtOneMinusAlphaBar, oneMinusAlphaBar];
+  const [signal, signal2, noise, noise2] = tables.map((table) => atStep(table, t, 2).expandDims(0)); // (1, B, 1)
+  const means = constant(components.map(({ mean }) => mean));
+  const own = constant(components.map(({ variances }) => variances));
+  const rotated = components.some(({ axes }) => axes);
+  const axes = rotated ? tf.tensor3d(components.flatMap(axesOf).flat(), [K, dims, dims]) : undefined;
+  const back = (along: tf.Tensor) => (axes ? tf.matMul(along, axes) : along);
+  const shift = x.sub(signal.mul(means)); // (K, B, D)
+  const along = axes ? tf.matMul(shift, axes, false, true) : shift;
+  const variances = signal2.mul(own).add(noise2); // (K, B, D)
+  const logWeights = tf.tensor2d(
+    components.map(({ weight }) => Math.log(weight)),
+    [K, 1],
+  );
+  const exponents = along.square().div(variances).add(variances.log()).sum(2).mul(-0.5).add(logWeights); // (K, B)
+  const r = tf.exp(exponents.sub(tf.logSumExp(exponents, 0, true))).expandDims(2); // (K, B, 1)
+  const scaled = along.div(variances);
+  const each = [means.add(back(scaled.mul(own).mul(signal))), back(scaled.mul(noise))];
+  return each.map((value) => r.mul(value).sum(0));
 }
 
 /** E tr Var(x_0 | x_t) over t = 1…T, summed over dimensions: what even the best x̂_0 leaves. Closed form for a Gaussian, else quadrature. */
