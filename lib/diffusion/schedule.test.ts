@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { assertAllClose, assertClose, oracle } from "../testing";
 import {
   cosineSchedule,
+  ddimPlan,
   evenSteps,
   linearSchedule,
   MAX_PRIOR_MISMATCH,
@@ -165,13 +166,23 @@ test("respacing keeps ᾱ at the steps it keeps", () => {
   assert.deepEqual(steps, [1, 168, 334, 501, 667, 834, 1000]);
   const strided = respace(schedule, steps);
   steps.forEach((t, i) => {
-    assertClose(strided.alphaBar[i + 1], schedule.alphaBar[t], { rel: 1e-12 });
+    assert.equal(strided.alphaBar[i + 1], schedule.alphaBar[t]);
   });
   assert.deepEqual(evenSteps(1000, 1), [1000]);
   assert.throws(
     () => evenSteps(10, 11),
     /evenSteps: count is 11, expected an integer from 1 to numSteps = 10/,
   );
+  const long = linearSchedule({ numSteps: 4000 });
+  const stride = respace(long, [1, 3900, 4000]);
+  assert.equal(stride.betaVar[2], 1); // rounded
+  assertClose(stride.alpha[2], long.alphaBar[3900] / long.alphaBar[1], { rel: 1e-12, abs: 0 });
+  assertClose(stride.alpha[3], long.alphaBar[4000] / long.alphaBar[3900], { rel: 1e-12 });
+  assert.equal(stride.logAlphaBar[3], long.logAlphaBar[4000]);
+  const [jump, last] = ddimPlan(long, { steps: evenSteps(4000, 2) }); // x_1 = √ᾱ_1 x̂_0 + √(1−ᾱ_1) ε̂, ε̂ = x_4000
+  assertClose(jump.xtCoef, long.sqrtOneMinusAlphaBar[1]);
+  assertClose(jump.x0Coef, long.sqrtAlphaBar[1], { rel: 1e-10 });
+  assert.deepEqual([last.x0Coef, last.xtCoef], [1, 0]);
   assert.throws(() => respace(schedule, [5, 5]), /respace: steps\[1\] is 5, expected increasing/);
   assert.throws(() => respace(schedule, [0]), /steps\[0\] is 0/);
   assert.throws(() => respace(schedule, [1001]), /steps\[0\] is 1001/);

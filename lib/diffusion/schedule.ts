@@ -134,9 +134,10 @@ export function scheduleFromBetas(
  */
 export function respace(schedule: Schedule, steps: readonly number[]): Schedule {
   checkSteps("respace", schedule, steps);
-  const { logAlphaBar } = schedule;
-  const betas = steps.map((t, i) => -Math.expm1(logAlphaBar[t] - logAlphaBar[i === 0 ? 0 : steps[i - 1]]));
-  return build({ caller: "respace", name: schedule.name, betas, allowPriorMismatch: true, remedy: "" });
+  const logAlphaBar = Float64Array.from([0, ...steps], (t) => schedule.logAlphaBar[t]);
+  const logAlpha = tableOver(steps.length, 0, (i) => logAlphaBar[i] - logAlphaBar[i - 1]);
+  const betaVar = logAlpha.map((log) => 0 - Math.expm1(log)); // not −0 at t = 0; 1 for a step so long that α rounds away
+  return fromTables({ name: schedule.name, betaVar, alpha: logAlpha.map(Math.exp), logAlphaBar });
 }
 
 /** `count` steps of 1…T, evenly spaced and increasing, T always among them; for walks that skip steps. */
@@ -179,21 +180,7 @@ function build({ caller, name, betas, allowPriorMismatch = false, remedy }: Ingr
   const betaVar = tableOver(numSteps, 0, (t) => betas[t - 1]);
   const logAlphaBar = new Float64Array(numSteps + 1);
   for (let t = 1; t <= numSteps; t++) logAlphaBar[t] = logAlphaBar[t - 1] + Math.log1p(-betaVar[t]);
-  const alphaBar = logAlphaBar.map(Math.exp);
-  const oneMinusAlphaBar = logAlphaBar.map((log) => 0 - Math.expm1(log)); // not −0 at t = 0
-  const schedule: Schedule = Object.freeze({
-    name,
-    numSteps,
-    betaVar,
-    alpha: betaVar.map((beta) => 1 - beta),
-    alphaBar,
-    logAlphaBar,
-    oneMinusAlphaBar,
-    sqrtAlphaBar: alphaBar.map(Math.sqrt),
-    sqrtOneMinusAlphaBar: oneMinusAlphaBar.map(Math.sqrt),
-    snr: alphaBar.map((signal, t) => signal / oneMinusAlphaBar[t]),
-    logSnr: logAlphaBar.map((log, t) => log - Math.log(oneMinusAlphaBar[t])),
-  });
+  const schedule = fromTables({ name, betaVar, alpha: betaVar.map((beta) => 1 - beta), logAlphaBar });
   const mismatch = priorMismatch(schedule);
   if (mismatch > MAX_PRIOR_MISMATCH && !allowPriorMismatch)
     throw new Error(
@@ -202,6 +189,23 @@ function build({ caller, name, betas, allowPriorMismatch = false, remedy }: Ingr
         `${remedy}, or pass allowPriorMismatch: true.`,
     );
   return schedule;
+}
+
+/** All that follows from β_t, α_t and ln ᾱ_t. */
+function fromTables(given: Pick<Schedule, "name" | "betaVar" | "alpha" | "logAlphaBar">): Schedule {
+  const { logAlphaBar } = given;
+  const alphaBar = logAlphaBar.map(Math.exp);
+  const oneMinusAlphaBar = logAlphaBar.map((log) => 0 - Math.expm1(log)); // not −0 at t = 0
+  return Object.freeze({
+    ...given,
+    numSteps: logAlphaBar.length - 1,
+    alphaBar,
+    oneMinusAlphaBar,
+    sqrtAlphaBar: alphaBar.map(Math.sqrt),
+    sqrtOneMinusAlphaBar: oneMinusAlphaBar.map(Math.sqrt),
+    snr: alphaBar.map((signal, t) => signal / oneMinusAlphaBar[t]),
+    logSnr: logAlphaBar.map((log, t) => log - Math.log(oneMinusAlphaBar[t])),
+  });
 }
 
 /** `count` values from `start` to `end`, both included; `start` alone for a count of 1. */
