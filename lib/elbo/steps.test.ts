@@ -81,6 +81,27 @@ test("the spread of a single draw, measured, is the spread computed", () => {
   assertClose(std, singleDrawStd(terms, probabilities.slice(1)), { rel: 0.05 });
 });
 
+test("the spread of a single draw, against the textbook's difference; its probabilities are checked and made to sum to 1", () => {
+  const values = [3, 1, 0, 2];
+  const p = [0.4, 0.3, 0, 0.3];
+  const want = Math.sqrt(9 / 0.4 + 1 / 0.3 + 4 / 0.3 - 36);
+  assertClose(singleDrawStd(values, p), want);
+  assertClose(
+    singleDrawStd(
+      values,
+      p.map((value) => 7 * value),
+    ),
+    want,
+  );
+  assertClose(singleDrawStd(values), Math.sqrt(4 * 14 - 36));
+  assertClose(singleDrawStd(values, values), 0); // p ∝ value: every draw gives the sum
+  assert.throws(() => singleDrawStd([1, 2], [0, 0.5, 0.5]), /got 3 probabilities for 2 values/);
+  assert.throws(() => singleDrawStd([1, 2], [1]), /got 1 probabilities for 2 values/);
+  assert.throws(() => singleDrawStd([1, 2], [1, 0]), /probabilities\[1\] is 0 where the value is 2/);
+  assert.throws(() => singleDrawStd([1, 2], [1, -1]), /probabilities\[1\] is -1, expected a finite number/);
+  assert.throws(() => singleDrawStd([1, 2], [Number.NaN, 1]), /probabilities\[0\] is NaN/);
+});
+
 test("a history of losses: the last values count, and it is ready once every t has enough", () => {
   const history = lossHistory(2, 2);
   history.record([1, 1, 1, 2], [9, 3, 4, 6]);

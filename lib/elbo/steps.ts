@@ -106,16 +106,37 @@ export function lossHistory(numSteps: number, size = 10): LossHistory {
 
 /**
  * Standard deviation of the one-draw estimator value(t)/p_t of Σ_t value(t): √(Σ value²/p − (Σ value)²). `values` and
- * `probabilities` run over the same steps, without a dummy entry; uniform if no probabilities are given.
+ * `probabilities` run over the same steps, without a dummy entry, and need not sum to 1; uniform if none are given. Throws
+ * on lists of unequal length, on what is no probability, and on 0 for a value that is not 0: no estimate of it is unbiased.
  */
 export function singleDrawStd(values: ArrayLike<number>, probabilities?: ArrayLike<number>): number {
   const all = Array.from(values);
-  const p = probabilities ? Array.from(probabilities) : all.map(() => 1 / all.length);
+  const p = sharesOver(all, probabilities ? Array.from(probabilities) : all.map(() => 1));
   const sum = all.reduce((total, value) => total + value, 0);
   // Σ p (value/p − sum)², a sum of squares: the textbook difference would cancel where the std is small.
   return Math.sqrt(
     all.reduce((total, value, i) => (p[i] > 0 ? total + p[i] * (value / p[i] - sum) ** 2 : total), 0),
   );
+}
+
+/** `weights` as probabilities that sum to 1, each above 0 where its value is not 0. */
+function sharesOver(values: readonly number[], weights: readonly number[]): number[] {
+  if (weights.length !== values.length)
+    throw new Error(
+      `singleDrawStd: got ${weights.length} probabilities for ${values.length} values, expected as many. Leave out the dummy entry 0 of both.`,
+    );
+  weights.forEach((weight, i) => {
+    if (!(weight >= 0 && Number.isFinite(weight)))
+      throw new Error(
+        `singleDrawStd: probabilities[${i}] is ${weight}, expected a finite number of at least 0.`,
+      );
+    if (weight === 0 && values[i] !== 0)
+      throw new Error(
+        `singleDrawStd: probabilities[${i}] is 0 where the value is ${values[i]}, expected more than 0: what is never drawn is missing from the mean. Use importanceProbabilities with a floor.`,
+      );
+  });
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return weights.map((weight) => weight / sum);
 }
 
 function equallyLikely(draw: () => tf.Tensor): DrawnSteps {
