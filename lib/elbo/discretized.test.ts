@@ -132,6 +132,30 @@ test("the tensor form agrees, in value and gradient", () => {
   });
 });
 
+test("a mean at the very edge of an open-ended bin has the gradient of both sides", () => {
+  const levels = 2; // x = ±1, the edge of both bins at 0
+  for (const x of [1, -1]) {
+    const logP = (m: number, v: number) => logBinProbability(x, m, Math.sqrt(v), { levels });
+    const gradients = tf.grads((m, v) =>
+      discretizedLogLikelihood(tf.tensor2d([[x]]), m, v, { levels }).sum(),
+    );
+    for (const at of [0, 1e-3, -1e-3]) {
+      const [byMean, byVariance] = tf.tidy(() =>
+        gradients([tf.tensor2d([[at]]), tf.tensor2d([[0.25]])]).map((g) => g.dataSync()[0]),
+      );
+      const h = 1e-5;
+      const wantMean = (logP(at + h, 0.25) - logP(at - h, 0.25)) / (2 * h);
+      const wantVariance = (logP(at, 0.25 + h) - logP(at, 0.25 - h)) / (2 * h);
+      assertClose(byMean, wantMean, { rel: 1e-5, what: `d/dmean at ${at} for x = ${x}` });
+      assertClose(byVariance, wantVariance, {
+        rel: 1e-4,
+        abs: 1e-5,
+        what: `d/dvariance at ${at} for x = ${x}`,
+      });
+    }
+  }
+});
+
 test("no leaks; a σ that is not positive is refused", () => {
   const [x, mean, variance] = [tf.zeros([2, 3]), tf.ones([2, 3]), tf.fill([2, 1], 0.01)];
   assertNoLeak(() => discretizedLogLikelihood(x, mean, variance));

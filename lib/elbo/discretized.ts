@@ -135,9 +135,9 @@ const NARROW_RULE = gaussLegendre(7);
 
 /** ln Q(z) for any z. */
 function logUpperTailTensor(z: tf.Tensor): tf.Tensor {
-  const size = z.abs();
-  const positive = logErfcxHalf(size).sub(z.square().div(2)).sub(Math.LN2);
   const negative = mask(() => z.less(0), z);
+  const size = tf.where(negative, z.neg(), z); // the gradient of z.abs() at 0 would be of the wrong sign
+  const positive = logErfcxHalf(size).sub(z.square().div(2)).sub(Math.LN2);
   const small = tf.where(negative, size, tf.zerosLike(size));
   return tf.where(negative, upperTail(small).neg().log1p(), positive);
 }
