@@ -157,6 +157,21 @@ test("any weighting λ: Corollary 1 stays above Theorem 1, and λ ∝ g²I/√b 
   assertClose(best.logCorollary1, bound.logTheorem1, { rel: 1e-10 });
 });
 
+test("a time without noise adds nothing to either bound", () => {
+  const { logI, logTheorem1, logCorollary1, J } = wassersteinBound({
+    times: [0, 1],
+    g2: [0, 1],
+    driftLipschitz: [0, 0.5],
+    scoreLipschitz: [-1, -1],
+    scoreError: [1, 1],
+  });
+  assertAllClose(logI, [0, -0.25]);
+  assertClose(J, 0.25);
+  const second = Math.log(0.5) - 0.25; // one trapezoid, of which only the second node counts: √(2·½I²·¼) = ½I
+  assertClose(logTheorem1, second);
+  assertClose(logCorollary1, second);
+});
+
 test("the steps of a fine schedule give the integral's bound", () => {
   const [steps, mean, std] = [4000, 0.8, 0.5];
   const beta = 2 / steps;

@@ -131,7 +131,8 @@ function assemble(tables: BoundTables, logI: Float64Array, width: Float64Array):
   const logOffset = logI[logI.length - 1] + Math.log(priorW2);
   const logB = Float64Array.from(scoreError, Math.log);
   const logJ = logIntegral((i) => logWeight[i] + logB[i]) - Math.LN2;
-  const logGain = logIntegral((i) => 2 * (logG2[i] + logI[i]) - logWeight[i]);
+  // where no noise is added g⁴I²/λ is 0, of whatever λ: the default λ = g² is then 0 as well
+  const logGain = logIntegral((i) => (g2[i] > 0 ? 2 * (logG2[i] + logI[i]) - logWeight[i] : logG2[i]));
   const logError = logIntegral((i) => logG2[i] + logI[i] + logB[i] / 2);
   return {
     logI,
