@@ -174,6 +174,26 @@ test("errors", () => {
           [0, 1],
         ],
       ),
-    /not positive definite/,
+    /klFull: covariance1 is not positive definite: pivot 1 is -3, expected more than 0/,
   );
+  const unit = [
+    [1, 0],
+    [0, 1],
+  ];
+  const singular = [
+    [1, 1],
+    [1, 1],
+  ];
+  assert.throws(
+    () => klFull([0, 0], unit, [0], unit),
+    /klFull: mean2 has 1 entries, expected 2 to match mean1/,
+  );
+  assert.throws(() => klFull([0, 0], unit, [0, 0, 0], unit), /mean2 has 3 entries, expected 2/);
+  assert.throws(() => klFull([0, 0], unit, [0, 0], singular), /klFull: covariance2 is not positive definite/);
+  assert.throws(
+    () => logDensityFull([0, 0], [0], unit),
+    /logDensityFull: mean has 1 entries, expected 2 to match x/,
+  );
+  assert.throws(() => logDensityFull([0, 0], [0, 0, 1], unit), /mean has 3 entries, expected 2/);
+  assert.throws(() => logDensityFull([0, 0], [0, 0], singular), /logDensityFull: covariance is not positive/);
 });

@@ -57,7 +57,7 @@ export function klDiagonal(
 
 /**
  * KL between Gaussians with full covariances, ½[tr(B⁻¹A) + dᵀB⁻¹d − D + ln(det B/det A)], through Cholesky factors.
- * Throws unless both are symmetric, positive definite and of the means' size.
+ * Throws unless both are symmetric, positive definite and of the means' one size.
  */
 export function klFull(
   mean1: readonly number[],
@@ -66,9 +66,11 @@ export function klFull(
   covariance2: Matrix,
 ): number {
   const dims = mean1.length;
+  checkLength("klFull", mean2, "mean2", mean1, "mean1");
   checkSymmetric("klFull", "covariance1", covariance1, dims);
   checkSymmetric("klFull", "covariance2", covariance2, dims);
-  const [a, b] = [cholesky(covariance1), cholesky(covariance2)];
+  const a = cholesky("klFull", "covariance1", covariance1);
+  const b = cholesky("klFull", "covariance2", covariance2);
   const shift = forwardSolve(
     b,
     mean1.map((x, i) => x - mean2[i]),
@@ -83,15 +85,29 @@ export function klFull(
   return 0.5 * sum;
 }
 
-/** ln N(x; mean, covariance) for a full covariance. Throws unless it is symmetric and positive definite. */
+/** ln N(x; mean, covariance) for a full covariance. Throws unless it is symmetric, positive definite and of the size of x and mean. */
 export function logDensityFull(x: readonly number[], mean: readonly number[], covariance: Matrix): number {
+  checkLength("logDensityFull", mean, "mean", x, "x");
   checkSymmetric("logDensityFull", "covariance", covariance, x.length);
-  const lower = cholesky(covariance);
+  const lower = cholesky("logDensityFull", "covariance", covariance);
   const white = forwardSolve(
     lower,
     x.map((value, i) => value - mean[i]),
   );
   return white.reduce((sum, z, i) => sum - 0.5 * (LOG_2PI + z * z) - Math.log(lower[i][i]), 0);
+}
+
+function checkLength(
+  caller: string,
+  got: readonly number[],
+  name: string,
+  want: readonly number[],
+  wantName: string,
+): void {
+  if (got.length !== want.length)
+    throw new Error(
+      `${caller}: ${name} has ${got.length} entries, expected ${want.length} to match ${wantName}.`,
+    );
 }
 
 /** ln N(x; mean, variance) summed over dimensions: x, mean [B, …], variance broadcastable to them → [B]. The caller disposes. */

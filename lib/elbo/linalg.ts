@@ -15,15 +15,18 @@ export function checkSymmetric(caller: string, name: string, a: Matrix, size = a
         );
 }
 
-/** The lower triangle L with L Lᵀ = a. Throws unless `a` is positive definite. */
-export function cholesky(a: Matrix): number[][] {
+/** The lower triangle L with L Lᵀ = a. Throws, naming `caller` and its `name` for the matrix, unless `a` is positive definite. */
+export function cholesky(caller: string, name: string, a: Matrix): number[][] {
   const n = a.length;
   const lower = a.map(() => new Array<number>(n).fill(0));
   for (let i = 0; i < n; i++)
     for (let j = 0; j <= i; j++) {
       let rest = a[i][j];
       for (let k = 0; k < j; k++) rest -= lower[i][k] * lower[j][k];
-      if (i === j && !(rest > 0)) throw new Error("cholesky: the matrix is not positive definite.");
+      if (i === j && !(rest > 0))
+        throw new Error(
+          `${caller}: ${name} is not positive definite: pivot ${i} is ${rest}, expected more than 0. Add a small multiple of the identity.`,
+        );
       lower[i][j] = i === j ? Math.sqrt(rest) : rest / lower[j][j];
     }
   return lower;

@@ -76,13 +76,21 @@ export function mixture(options: {
   return { kind: "mixture", dims, components };
 }
 
-/** The uniform distribution over these points: what a network that memorises its training data learns. Throws on none. */
+/**
+ * The uniform distribution over these points: what a network that memorises its training data learns. Throws on none, on
+ * unequal numbers of dimensions and on entries that are not finite.
+ */
 export function dataSet(points: readonly NumberOrVector[]): Distribution {
   if (points.length === 0) throw new Error("dataSet: no points, expected at least one.");
   const means = points.map(vector);
   const dims = means[0].length;
-  if (means.some((point) => point.length !== dims))
-    throw new Error("dataSet: the points have different numbers of dimensions.");
+  means.forEach((point, i) => {
+    if (point.length !== dims)
+      throw new Error(
+        `dataSet: point ${i} has ${point.length} dimensions, expected ${dims} as point 0 has. Pass points of one length.`,
+      );
+    checkFinite("dataSet", `point ${i}`, point);
+  });
   const components = means.map((mean) => ({ weight: 1 / means.length, mean, variances: mean.map(() => 0) }));
   return { kind: "dataSet", dims, components };
 }
@@ -216,8 +224,7 @@ function withStd(caller: string, weight: number, mean: readonly number[], std: N
     throw new Error(
       `${caller}: std has ${stds.length} entries, expected ${mean.length} to match the mean, or one number.`,
     );
-  if (!mean.every(Number.isFinite))
-    throw new Error(`${caller}: mean is [${mean.join(", ")}], expected finite numbers.`);
+  checkFinite(caller, "mean", mean);
   if (!stds.every((value) => value > 0 && Number.isFinite(value)))
     throw new Error(`${caller}: std is ${stds.join(", ")}, expected a standard deviation above 0.`);
   return { weight, mean, variances: stds.map((value) => value * value) };
@@ -233,8 +240,14 @@ function withCovariance(
     throw new Error(
       `${caller}: covariance has ${covariance.length} rows, expected ${mean.length} to match the mean.`,
     );
+  checkFinite(caller, "mean", mean);
   const { values, vectors } = symmetricEigen(covariance);
   if (!values.every((value) => value > 0))
     throw new Error(`${caller}: covariance has eigenvalues ${values.join(", ")}, expected all above 0.`);
   return { weight, mean, variances: values, axes: vectors };
+}
+
+function checkFinite(caller: string, name: string, x: readonly number[]): void {
+  if (!x.every(Number.isFinite))
+    throw new Error(`${caller}: ${name} is [${x.join(", ")}], expected finite numbers.`);
 }

@@ -292,5 +292,18 @@ test("wrong distributions are refused", () => {
   );
   assert.throws(() => mixture({ weights: [1], means: [0] }), /stds are missing/);
   assert.throws(() => mixture({ weights: [0.5, 0.5], means: [0, [1, 2]], stds: [1, 1] }), /1, 2 dimensions/);
+  assert.throws(
+    () => gaussian({ mean: Number.NaN, covariance: [[1]] }),
+    /gaussian: mean is \[NaN\], expected finite/,
+  );
+  assert.throws(
+    () => mixture({ weights: [0.5, 0.5], means: [0, Number.POSITIVE_INFINITY], covariances: [[[1]], [[1]]] }),
+    /mixture: mean is \[Infinity\]/,
+  );
   assert.throws(() => dataSet([]), /dataSet: no points/);
+  assert.throws(() => dataSet([0, Number.NaN]), /dataSet: point 1 is \[NaN\], expected finite numbers/);
+  assert.throws(
+    () => dataSet([[0, 1], [2, 3], [4]]),
+    /dataSet: point 2 has 1 dimensions, expected 2 as point 0 has/,
+  );
 });
