@@ -133,8 +133,24 @@ test("no leaks; bad input is refused", () => {
     () => importanceSteps(Float64Array.from([0, 0.5, 0])),
     /the probability of t = 2 is 0, expected/,
   );
+  const table = (...rms: number[]) => Float64Array.of(Number.NaN, ...rms); // entry 0 is a dummy
   assert.throws(
-    () => importanceProbabilities(Float64Array.from([0, 0, 0])),
-    /importanceProbabilities: rms must be/,
+    () => importanceProbabilities(table(1, -2)),
+    /rms is -2 at t = 2, .*at least 0\. Use uniformSteps\(2\)/,
   );
+  assert.throws(
+    () => importanceProbabilities(table(Number.NaN, 1)),
+    /rms is NaN at t = 1, expected a finite/,
+  );
+  assert.throws(
+    () => importanceProbabilities(table(0, 0, 0)),
+    /rms sums to 0 over t = 1…3, .*uniformSteps\(3\)/,
+  );
+  for (const floor of [-0.1, 1.5, Number.NaN])
+    assert.throws(
+      () => importanceProbabilities(table(1, 1), floor),
+      /floor is .*, expected a share from 0 to 1/,
+    );
+  assertAllClose(importanceProbabilities(table(1, 3), 1), [0, 0.5, 0.5]);
+  assertAllClose(importanceProbabilities(table(1, 3), 0), [0, 0.25, 0.75]);
 });

@@ -67,13 +67,25 @@ export function importanceSteps(probabilities: Float64Array): StepSampler {
 
 /**
  * Probabilities ∝ √E[L_t²] (Nichol & Dhariwal 2021, section 3.3): the least variance for the sum of L_t. `floor` is the
- * share given to the uniform distribution, so that no t is forgotten. `rms` over t = 1…T, entry 0 a dummy.
+ * share given to the uniform distribution, 0…1, so that no t is forgotten. `rms` over t = 1…T, entry 0 a dummy. Throws on
+ * entries that are negative or not finite, on none above 0, and on another `floor`.
  */
 export function importanceProbabilities(rms: Float64Array, floor = 0.001): Float64Array {
   const numSteps = rms.length - 1;
-  const sum = rms.reduce((total, value, t) => (t === 0 ? 0 : total + value), 0);
-  if (!(sum > 0 && Number.isFinite(sum) && rms.every((value) => value >= 0)))
-    throw new Error("importanceProbabilities: rms must be finite, not negative and not all zero.");
+  const bad = rms.findIndex((value, t) => t > 0 && !(value >= 0 && Number.isFinite(value)));
+  if (bad > 0)
+    throw new Error(
+      `importanceProbabilities: rms is ${rms[bad]} at t = ${bad}, expected a finite number of at least 0. Use uniformSteps(${numSteps}) where losses are not finite.`,
+    );
+  if (!(floor >= 0 && floor <= 1))
+    throw new Error(
+      `importanceProbabilities: floor is ${floor}, expected a share from 0 to 1, such as 0.001.`,
+    );
+  const sum = sumOverSteps(rms);
+  if (!(sum > 0 && Number.isFinite(sum)))
+    throw new Error(
+      `importanceProbabilities: rms sums to ${sum} over t = 1…${numSteps}, expected a finite number above 0. Use uniformSteps(${numSteps}) until losses are known.`,
+    );
   return rms.map((value, t) => (t === 0 ? 0 : ((1 - floor) * value) / sum + floor / numSteps));
 }
 
@@ -154,13 +166,18 @@ function onGrid(caller: string, probabilities: Float64Array): Float64Array {
         `${caller}: the probability of t = ${t} is ${value}, expected a finite number above 0.`,
       );
   });
-  const sum = probabilities.reduce((total, value, t) => (t === 0 ? 0 : total + value), 0);
+  const sum = sumOverSteps(probabilities);
   const counts = probabilities.map((value, t) =>
     t === 0 ? 0 : Math.max(1, Math.round((value / sum) * GRID)),
   );
   const largest = counts.indexOf(Math.max(...counts));
   counts[largest] += GRID - counts.reduce((total, count) => total + count, 0);
   return counts.map((count) => count / GRID);
+}
+
+/** Σ over t = 1…T of a table with a dummy entry 0. */
+function sumOverSteps(table: Float64Array): number {
+  return table.reduce((total, value, t) => (t === 0 ? 0 : total + value), 0);
 }
 
 function checkNumSteps(caller: string, numSteps: number): void {

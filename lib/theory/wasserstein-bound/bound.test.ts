@@ -256,8 +256,24 @@ test("bad tables are named", () => {
     () => gaussianDynamics({ sde, mean: 0, std: 1, bias: () => Number.NaN }),
     /scoreError has NaN at node 0/,
   );
+  const schedule = linearSchedule();
+  const [whole, short] = [new Float64Array(1001), new Float64Array(1000)];
   assert.throws(
-    () => wassersteinBoundOfSteps({ schedule: linearSchedule(), scoreLipschitz: [0, 1], scoreError: [0, 1] }),
-    /expected 1000/,
+    () => wassersteinBoundOfSteps({ schedule, scoreLipschitz: short, scoreError: whole }),
+    /wassersteinBoundOfSteps: scoreLipschitz has 1000 entries, expected 1001, entry 0 a dummy/,
   );
+  assert.throws(
+    () => wassersteinBoundOfSteps({ schedule, scoreLipschitz: whole, scoreError: whole, logWeight: short }),
+    /logWeight has 1000 entries, expected 1001/,
+  );
+  assert.throws(
+    () => wassersteinBoundOfSteps({ schedule, scoreLipschitz: whole, scoreError: whole.with(7, -1) }),
+    /scoreError has -1 at node 7/,
+  );
+  const dummy = wassersteinBoundOfSteps({
+    schedule,
+    scoreLipschitz: whole.with(0, Number.NaN),
+    scoreError: whole.with(0, Number.NaN),
+  });
+  assert.equal(dummy.J, 0);
 });

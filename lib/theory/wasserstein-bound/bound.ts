@@ -73,27 +73,21 @@ export interface StepTables
  * ln I_t = Σ_{s≤t} β_s (L_s + ½). The entries of the result belong to t = 1…T, after a dummy entry 0. The sums stand
  * for the integrals: what the discretization itself adds is not bounded. Throws as `wassersteinBound`.
  */
-export function wassersteinBoundOfSteps({ schedule, ...given }: StepTables): WassersteinBound {
+export function wassersteinBoundOfSteps(given: StepTables): WassersteinBound {
+  const { schedule, scoreLipschitz, scoreError, logWeight, priorW2 } = given;
   const { betaVar, numSteps } = schedule;
+  const times = Float64Array.from(betaVar.keys());
+  check("wassersteinBoundOfSteps", { times, scoreLipschitz, scoreError, logWeight, priorW2 }, 1);
+  const logI = new Float64Array(numSteps + 1);
+  for (let t = 1; t <= numSteps; t++) logI[t] = logI[t - 1] + betaVar[t] * (scoreLipschitz[t] + 0.5);
   const tail = (table: ArrayLike<number>) => Float64Array.from(table).subarray(1);
-  const tables: BoundTables = {
-    times: Float64Array.from({ length: numSteps }, (_, i) => i + 1),
+  const tables = {
     g2: tail(betaVar),
-    driftLipschitz: tail(betaVar).map((beta) => beta / 2),
-    scoreLipschitz: tail(given.scoreLipschitz),
-    scoreError: tail(given.scoreError),
-    logWeight: given.logWeight && tail(given.logWeight),
-    priorW2: given.priorW2,
+    scoreError: tail(scoreError),
+    logWeight: logWeight && tail(logWeight),
+    priorW2,
   };
-  check("wassersteinBoundOfSteps", tables);
-  const logI = new Float64Array(numSteps);
-  let sum = 0;
-  for (let i = 0; i < numSteps; i++) {
-    sum += tables.g2[i] * (tables.scoreLipschitz[i] + 0.5);
-    logI[i] = sum;
-  }
-  const bound = assemble(tables, logI, new Float64Array(numSteps).fill(1));
-  return { ...bound, logI: Float64Array.of(0, ...bound.logI) };
+  return { ...assemble(tables, logI.subarray(1), new Float64Array(numSteps).fill(1)), logI };
 }
 
 /**
@@ -122,7 +116,11 @@ export function logOffsets(
 }
 
 /** Theorem 1 and Corollary 1 where the integrals are Σ width·integrand. */
-function assemble(tables: BoundTables, logI: Float64Array, width: Float64Array): WassersteinBound {
+function assemble(
+  tables: Pick<BoundTables, "g2" | "scoreError" | "logWeight" | "priorW2">,
+  logI: Float64Array,
+  width: Float64Array,
+): WassersteinBound {
   const { g2, scoreError, priorW2 = 0 } = tables;
   const logG2 = Float64Array.from(g2, Math.log);
   const logWeight = tables.logWeight ?? logG2;
@@ -143,16 +141,23 @@ function assemble(tables: BoundTables, logI: Float64Array, width: Float64Array):
   };
 }
 
-function check(caller: string, tables: BoundTables): void {
+/** Throws on bad tables; entries before `first` are dummies. */
+function check(
+  caller: string,
+  tables: Partial<BoundTables> & Pick<BoundTables, "times">,
+  first: 0 | 1 = 0,
+): void {
   const { times, priorW2 = 0, ...others } = tables;
   if (times.length < 1) throw new Error(`${caller}: times is empty, expected at least one time.`);
   if (Number.isNaN(times[0])) throw new Error(`${caller}: times[0] is NaN, expected a time.`);
   for (const [name, table] of Object.entries(others)) {
     if (table === undefined) continue;
     if (table.length !== times.length)
-      throw new Error(`${caller}: ${name} has ${table.length} entries, expected ${times.length}.`);
+      throw new Error(
+        `${caller}: ${name} has ${table.length} entries, expected ${times.length}${first ? ", entry 0 a dummy" : ""}.`,
+      );
     const least = name === "g2" || name === "scoreError" ? 0 : Number.NEGATIVE_INFINITY;
-    for (let i = 0; i < table.length; i++)
+    for (let i = first; i < table.length; i++)
       if (!(table[i] >= least))
         throw new Error(
           `${caller}: ${name} has ${table[i]} at node ${i}, expected a number${least === 0 ? " of at least 0" : ""}.`,
