@@ -38,8 +38,9 @@ export function ancestralPlan(schedule: Schedule, options: AncestralOptions = {}
   const { variance = "beta", steps = allSteps(schedule), lastStepNoise = false } = options;
   const strided = respace(schedule, steps);
   const { c0, ct } = posteriorTables(strided);
-  // A single stride has no second step to take β̃_2 from; its noise is only ever used when asked for.
-  const noise = steps.length === 1 && !lastStepNoise ? strided.betaVar : sigma2(strided, variance);
+  // A single stride has no second step to take β̃_2 from; without noise in the last step it needs none.
+  const needless = steps.length === 1 && !lastStepNoise && variance === "betaTilde";
+  const noise = sigma2(strided, needless ? "beta" : variance);
   return walk(steps, (i) => ({
     x0Coef: c0[i],
     xtCoef: ct[i],

@@ -239,6 +239,14 @@ test("errors name what is wrong", async () => {
     /unknown variance "learned", expected one of beta, betaTilde/,
   );
   assert.throws(
+    () => ancestralPlan(schedule, { variance: "learned" as "beta", steps: [50] }),
+    /unknown variance "learned"/,
+  );
+  const before = tf.memory().numTensors;
+  const unknown = { ...model, variance: "learned" as "beta" };
+  await assert.rejects(sampleFrom(unknown, tf.ones([2, 2]), { rng: random }), /unknown variance "learned"/);
+  assert.equal(tf.memory().numTensors, before); // the start is disposed all the same
+  assert.throws(
     () => takeStep({ t: 2, s: 1, x0Coef: 1, xtCoef: 0, sigmaStd: 1 }, tf.ones([1, 1]), tf.ones([1, 1])),
     /takeStep: the step 2 → 1 adds noise, but z is missing/,
   );

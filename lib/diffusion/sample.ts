@@ -53,7 +53,7 @@ export async function sample(model: Model, shape: number[], options: SampleOptio
   return sampleFrom(model, options.rng.normal(shape), options);
 }
 
-/** As `sample`, from a given start [B, …] at the plan's first t; the start is disposed. */
+/** As `sample`, from a given start [B, …] at the plan's first t; the start is disposed, also where the walk throws. */
 export async function sampleFrom(model: Model, start: tf.Tensor, options: SampleOptions): Promise<tf.Tensor> {
   return lastOf(walk(model, start, options));
 }
@@ -95,7 +95,7 @@ export interface InterpolateOptions extends Omit<SampleOptions, "plan"> {
 }
 
 /**
- * Interpolates in noise (Ho et al. 2020, section 4.3): x̄_t = (1−λ)x_t + λx'_t, decoded by the reverse process with the
+ * Interpolates in noise (Ho et al. 2020, section 4.4): x̄_t = (1−λ)x_t + λx'_t, decoded by the reverse process with the
  * same noise for every λ. xa, xb [1, …] → [λ, …]. The caller disposes the result. Throws on a plan that does not start at t.
  */
 export async function interpolate(
@@ -209,10 +209,10 @@ async function* walk(
   { rng: source, clip, onProgress, ...options }: SampleOptions,
   noise: Noise = (own) => own.normal(start.shape),
 ): AsyncGenerator<Moment> {
-  const plan = options.plan ?? ancestralPlan(model.schedule, { variance: model.variance });
   let xt = start;
   let taken: Taken | undefined;
   try {
+    const plan = options.plan ?? ancestralPlan(model.schedule, { variance: model.variance });
     const take = transitionsOf(model, plan, await drawSeed(source), noise, clip);
     for (const [place, { t }] of plan.entries()) {
       taken = take(xt, place);

@@ -29,7 +29,7 @@ export interface BoundOptions {
   decoder?: Decoder;
   /** Clip x̂_0, as DDPM's authors do: the bound of another model. Default none. */
   clip?: Clip;
-  /** Rows given to the network at once, a multiple of B; default 4096, for images fewer. */
+  /** Rows given to the network at once, down to a multiple of B but never below B; default 4096, for images fewer. */
   rowsPerCall?: number;
   /** Called after each slice of steps. */
   onProgress?: (stepsDone: number, stepsTotal: number) => void;
