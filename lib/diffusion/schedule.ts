@@ -52,7 +52,7 @@ export interface CosineOptions extends ScheduleOptions {
 /** The largest L_T, in bits/dim for data of unit variance, that a schedule may have without being asked for. */
 export const MAX_PRIOR_MISMATCH = 0.01;
 
-/** L_T in bits/dim for data of unit second moment: −½ log2(1 − ᾱ_T), what starting from N(0, I) costs (Ho et al. 2020, eq. 5). */
+/** L_T in bits/dim for data of unit second moment: −½ log2(1 − ᾱ_T), the most that starting from N(0, I) can cost (Ho et al. 2020, eq. 5). */
 export function priorMismatch({ numSteps, alphaBar, oneMinusAlphaBar }: Schedule): number {
   const [signal, noise] = [alphaBar[numSteps], oneMinusAlphaBar[numSteps]];
   return (-0.5 * (signal < 0.5 ? Math.log1p(-signal) : Math.log(noise))) / Math.LN2; // each precise at its own end
