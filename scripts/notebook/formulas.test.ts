@@ -17,7 +17,7 @@ interface Cell {
 const sourceOf = ({ source }: Cell) => [source].flat().join("");
 /** A cell that shows a figure, and not only a table. */
 const showsFigure = (cell: Cell) =>
-  cell.cell_type === "code" && /\bshow\(\s*(?!table\b)\w|\.done\(\)/.test(sourceOf(cell));
+  cell.cell_type === "code" && /\bshow\(\s*(?!table\b)\w|await \w+\.done\(\)/.test(sourceOf(cell));
 
 test("what a cell says about tests is read: files, names, templates, and what is wrong with them", () => {
   const here = "scripts/notebook/formulas.test.ts";

@@ -11,6 +11,7 @@ const folder = ownAssets();
 
 const README = "before\n<!-- models: written by npm run readme -- models -->\nold\n<!-- /models -->\nafter\n";
 const measured = { mean: 0.5, standardError: 0.01 };
+const kernel = { ...measured, count: 10_000, reference: 8000 };
 const shares = {
   samples: { precision: 0.4, recall: 0.3, k: 3 },
   floor: { precision: 0.7, recall: 0.6, k: 3 },
@@ -41,7 +42,7 @@ const EVALUATION = {
   },
   samples: {
     ...{ n: 10_000, extractor: "a classifier", reference: "cifar10 train 50000", floorN: 9000 },
-    ...{ fid: { samples: 12.345, floor: 1.5 }, kid: { samples: measured, floor: measured } },
+    ...{ fid: { samples: 12.345, floor: 1.5 }, kid: { samples: kernel, floor: kernel } },
     ...{ precisionRecall: shares, neighbours: [] },
   },
 };
@@ -76,9 +77,9 @@ test("the section says what each model is, how it was measured, and the commands
   for (const line of [
     "| [cifar10-mean](assets/cifar10-mean) | mean | vlb | 1,000 | 0.0 | 1 | 64 | 0.1 | a test (cpu) |",
     "| cifar10 | 4.250 ± 0.030 | 2.100 + 2.150 | 12.35 | 1.50 | 0.5000 ± 0.0100 | 0.400, 0.300 | 0.700, 0.600 |",
-    "- cifar10: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; bits/dim on 256 test images, x̂_0 clipped, without a class.",
+    "- cifar10: FID[n = 10000, a classifier, cifar10 train 50000] of ddim, 50 steps, real images at n = 9,000; KID by 8,000 images of the reference, precision and recall by as many as samples; bits/dim on 256 test images, x̂_0 clipped, without a class.",
     "npm run export -- --run runs/cifar10-mean --out assets/cifar10-mean",
-    "| x0 | simple | 1 | 5.250 ± 0.040 | 1.000 ± 0.000 | 2.100 | 0.500 | 1.00 | 12.35 | 1.50 |",
+    "| x0 | simple | 1 | 5.250 ± 0.250 | 1.000 ± 0.000 | 2.100 | 0.500 | 1.00 | 12.35 | 1.50 |",
     "npm run -s compare -- --configs cifar10,cifar10-x0 --data DIR --steps 1",
     "| Ho et al. 2020, Table 2 | eps |",
   ])
