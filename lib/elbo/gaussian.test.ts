@@ -119,6 +119,21 @@ test("tensor forms agree with the numbers, sum over dimensions and do not leak",
     [klDiagonal([1, 2], [0.5, 0.5], [0, 1], [1.5, 1.5]), klDiagonal([-1, 0.5], [2, 2], [0, 1], [1.5, 1.5])],
     { rel: 1e-6 },
   );
+  const ratios = [1e-30, 1e-6, 0.5, 0.79, 0.81, 0.99, 0.9999, 1, 1.0001, 1.03, 1.19, 1.21, 2, 1e6, 1e30].map(
+    Math.fround,
+  );
+  const spread = (r: tf.Tensor) => gaussianKl(tf.zerosLike(r), r, tf.zerosLike(r), tf.scalar(1));
+  const column = tf.tensor2d(ratios, [ratios.length, 1]);
+  assertAllClose(
+    spread(column).dataSync(),
+    ratios.map((r) => varianceKl(r, 1)),
+    { rel: 1e-5 },
+  );
+  assertAllClose(
+    tf.grad(spread)(column).dataSync(),
+    ratios.map((r) => 0.5 * (1 - 1 / r)),
+    { rel: 2e-6, abs: 1e-9 },
+  );
   assertNoLeak(() => gaussianLogDensity(x, m, v));
   assertNoLeak(() => gaussianKl(x, v, m, one));
 });

@@ -118,7 +118,10 @@ export function gaussianLogDensity(x: tf.Tensor, mean: tf.Tensor, variance: tf.T
   });
 }
 
-/** KL of diagonal Gaussians summed over dimensions: means [B, …], variances broadcastable to them → [B]. The caller disposes. */
+/**
+ * KL of diagonal Gaussians summed over dimensions: means [B, …], variances broadcastable to them → [B], to 1e-5
+ * relative where the variances are close, too. The caller disposes.
+ */
 export function gaussianKl(
   mean1: tf.Tensor,
   variance1: tf.Tensor,
@@ -126,8 +129,29 @@ export function gaussianKl(
   variance2: tf.Tensor,
 ): tf.Tensor1D {
   return tf.tidy(() => {
-    const ratio = variance1.div(variance2);
     const shift = mean1.sub(mean2).square().div(variance2);
-    return sumDims(shift.add(ratio.sub(1).sub(ratio.log())).mul(0.5));
+    return sumDims(shift.add(varianceExcess(variance1, variance2)).mul(0.5));
   });
+}
+
+/** r = variance1/variance2 this close to 1 is left to the series of r − 1 − ln r. */
+const NEAR = 0.2;
+/** The series' last power: 0.2^12 is below float32's digits. */
+const LAST_POWER = 13;
+
+/** r − 1 − ln r: the series up to the edge of its range, and from there what the plain form adds, which within is exactly 0. */
+function varianceExcess(variance1: tf.Tensor, variance2: tf.Tensor): tf.Tensor {
+  const x = variance1.sub(variance2).div(variance2).clipByValue(-NEAR, NEAR);
+  let series: tf.Tensor = tf.scalar(1 / LAST_POWER);
+  for (let n = LAST_POWER - 1; n >= 2; n--)
+    series = x
+      .mul(series)
+      .neg()
+      .add(1 / n);
+  const ratio = variance1.div(variance2);
+  const inside = ratio.clipByValue(1 - NEAR, 1 + NEAR);
+  return x
+    .square()
+    .mul(series)
+    .add(ratio.sub(ratio.log()).sub(inside.sub(inside.log())));
 }
