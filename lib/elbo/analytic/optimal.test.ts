@@ -109,6 +109,25 @@ test("for points, x0* is their softmax-weighted mean", () => {
   }
 });
 
+test("points of as many dimensions as an image: E[x_0 | x_t] in closed form, without a matrix of dims × dims", () => {
+  const dims = 3 * 64 * 64;
+  const [a, b] = [0.4, -0.3];
+  const points = dataSet([a, b].map((value) => new Array<number>(dims).fill(value)));
+  const t = 600;
+  const [signal, noise2] = [schedule.sqrtAlphaBar[t], schedule.oneMinusAlphaBar[t]];
+  const middle = 0.5 * signal * (a + b) + 1e-5;
+  const share = 1 / (1 + Math.exp((-dims * signal * (a - b) * 1e-5) / noise2)); // of a
+  const x0 = share * a + (1 - share) * b;
+  const want = { x0, eps: (middle - signal * x0) / Math.sqrt(noise2) };
+  const before = process.cpuUsage().user;
+  for (const kind of ["x0", "eps"] as const) {
+    const got = optimal(points, schedule, kind)(new Array<number>(dims).fill(middle), t);
+    for (const i of [0, dims - 1]) assertClose(got[i], want[kind], { rel: 1e-7, abs: 1e-8, what: kind });
+  }
+  const seconds = (process.cpuUsage().user - before) / 1e6;
+  assert.ok(seconds < 1, `took ${seconds} s of processor time`);
+});
+
 test("the optimal network on tensors is the optimal function of numbers", () => {
   const data = {
     tilted,

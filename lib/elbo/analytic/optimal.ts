@@ -27,7 +27,7 @@ import {
 } from "./distribution";
 import { expectation } from "./quadrature";
 
-/** E[target | x_t] of a network of this kind at one point, float64: x has `dims` entries, t = 1…T. */
+/** E[target | x_t] of a network of this kind at one point, float64: x has `dims` entries, t = 1…T. Work grows with components × dims, or dims² with axes. */
 export function optimal(
   distribution: Distribution,
   schedule: Schedule,
@@ -37,9 +37,9 @@ export function optimal(
   return (x, t) => {
     const point = vector(x);
     const marginal = noised(distribution, schedule, t);
-    const x0 = posteriorMean(distribution, marginal, schedule, t, point);
+    const x0 = p[t] === 0 ? undefined : posteriorMean(distribution, marginal, schedule, t, point);
     const noise = schedule.sqrtOneMinusAlphaBar[t];
-    return scoreOf(marginal, point).map((s, i) => p[t] * x0[i] - q[t] * noise * s);
+    return scoreOf(marginal, point).map((s, i) => (x0 ? p[t] * x0[i] : 0) - q[t] * noise * s);
   };
 }
 
@@ -185,20 +185,20 @@ function conditionalVariance(
 
 /** Writes E[x_0 | x_t = x, component] = m + √ᾱ λ/v (x − √ᾱ m) into `mean`, and returns (x − √ᾱ m)ᵀ V⁻¹ (x − √ᾱ m). */
 function pull(data: Component, marginal: Component, schedule: Schedule, t: number) {
-  const axes = axesOf(data);
+  const { axes } = data;
   const gains = data.variances.map(
     (variance, i) => (schedule.sqrtAlphaBar[t] * variance) / marginal.variances[i],
   );
-  const dims = axes.length;
+  const dims = gains.length;
   return (x: readonly number[], mean: Float64Array): number => {
     let distance = 0;
     for (let i = 0; i < dims; i++) mean[i] = data.mean[i];
     for (let i = 0; i < dims; i++) {
-      const axis = axes[i];
-      let along = 0;
-      for (let j = 0; j < dims; j++) along += axis[j] * (x[j] - marginal.mean[j]);
+      let along = axes ? 0 : x[i] - marginal.mean[i];
+      if (axes) for (let j = 0; j < dims; j++) along += axes[i][j] * (x[j] - marginal.mean[j]);
       distance += (along * along) / marginal.variances[i];
-      for (let j = 0; j < dims; j++) mean[j] += axis[j] * gains[i] * along;
+      if (axes) for (let j = 0; j < dims; j++) mean[j] += axes[i][j] * gains[i] * along;
+      else mean[i] += gains[i] * along;
     }
     return distance;
   };
