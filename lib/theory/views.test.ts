@@ -49,6 +49,15 @@ test("between points without noise neither divergence exists, and both say so", 
   assert.throws(() => fisherDivergence(points, wide), /scoreOf: component 0 of the dataSet/);
 });
 
+test("between laws of different dimensions neither divergence exists", () => {
+  const [line, plane] = [gaussian({ mean: 0, std: 1 }), gaussian({ mean: [0, 0], std: 1 })];
+  for (const [name, divergence] of Object.entries({ klDivergence, fisherDivergence }))
+    assert.throws(
+      () => divergence(line, plane),
+      new RegExp(`${name}: p has 1 dimensions and q 2, expected the same`),
+    );
+});
+
 test("KL is the score difference added up over noise levels", () => {
   const pairs: [Distribution, Distribution][] = [
     [gaussian({ mean: 1, std: 0.5 }), gaussian({ mean: -1, std: 1.5 })],

@@ -21,6 +21,7 @@ import { expectation } from "../elbo/analytic";
 import { w2WithFloor } from "../metrics";
 import { rng, tf } from "../tensor";
 import { denoiser, kernelMean, scoreDifference } from "./score-difference";
+import { checkDims } from "./score-difference/densities";
 import {
   estimateScoreLipschitz,
   scoreErrors,
@@ -30,13 +31,15 @@ import {
   wassersteinBoundOfSteps,
 } from "./wasserstein-bound";
 
-/** KL(p‖q) in nats between known laws, by quadrature in one or two dimensions; q must not vanish where p is. Throws on points without noise. */
+/** KL(p‖q) in nats between known laws, by quadrature in one or two dimensions; q must not vanish where p is. Throws on points without noise and unless p and q share their dimension. */
 export function klDivergence(p: Distribution, q: Distribution): number {
+  checkDims("klDivergence", p, q);
   return expectation(p, (x) => logDensityOf(p, x) - logDensityOf(q, x));
 }
 
-/** The Fisher divergence E_p‖∇ln p − ∇ln q‖² between known laws, by quadrature in one or two dimensions. Throws on points without noise. */
+/** The Fisher divergence E_p‖∇ln p − ∇ln q‖² between known laws, by quadrature in one or two dimensions. Throws as `klDivergence`. */
 export function fisherDivergence(p: Distribution, q: Distribution): number {
+  checkDims("fisherDivergence", p, q);
   const difference = scoreDifference(p, q);
   return expectation(p, (x) => difference(x).reduce((sum, value) => sum + value ** 2, 0));
 }

@@ -95,8 +95,10 @@ export function dataSet(points: readonly NumberOrVector[]): Distribution {
   return { kind: "dataSet", dims, components };
 }
 
-/** q(x_t) for this data (Ho et al. 2020, eq. 4), t = 0…T. t = 0 gives the data itself. */
+/** q(x_t) for this data (Ho et al. 2020, eq. 4). t = 0 gives the data itself; throws unless t is a whole number of 0…T. */
 export function noised(distribution: Distribution, schedule: Schedule, t: number): Distribution {
+  if (!(Number.isInteger(t) && t >= 0 && t <= schedule.numSteps))
+    throw new Error(`noised: t is ${t}, expected a whole number from 0 to ${schedule.numSteps}.`);
   return diffused(distribution, { signal: schedule.sqrtAlphaBar[t], noise2: schedule.oneMinusAlphaBar[t] });
 }
 
@@ -116,7 +118,7 @@ export function diffused(
   };
 }
 
-/** ln of the density at a point, in nats. Throws on points without noise, which have none. */
+/** ln of the density at a point, in nats. Throws on data points without noise, which have none, and on an x of another length than `dims`. */
 export function logDensityOf(distribution: Distribution, x: NumberOrVector): number {
   return logSumExp(logJoint("logDensityOf", distribution, vector(x)));
 }
@@ -196,7 +198,11 @@ export function vector(x: NumberOrVector): readonly number[] {
   return typeof x === "number" ? [x] : x;
 }
 
-function logJoint(caller: string, { kind, components }: Distribution, x: readonly number[]): number[] {
+function logJoint(caller: string, { kind, dims, components }: Distribution, x: readonly number[]): number[] {
+  if (x.length !== dims)
+    throw new Error(
+      `${caller}: x has ${x.length} entries, expected ${dims} as the ${kind} has. Pass an array of ${dims}.`,
+    );
   return components.map((component, k) => {
     const along = inAxes(component, x);
     let log = logPeak(component);

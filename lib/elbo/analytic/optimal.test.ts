@@ -283,6 +283,22 @@ test("over points without noise an expectation is a sum, and there is no density
   assert.throws(() => logDensityOf(flat, [0, 2]), /variances \[0.09, 0\]/);
 });
 
+test("points of another length and times off the schedule are refused", () => {
+  const plane = gaussian({ mean: [0, 0], std: 1 });
+  const message = /x has 1 entries, expected 2 as the gaussian has\. Pass an array of 2\./;
+  assert.throws(() => logDensityOf(plane, 0.5), message);
+  assert.throws(() => scoreOf(plane, [0.5]), message);
+  assert.throws(() => responsibilities(plane, [0.5]), message);
+  for (const kind of PARAMETERIZATIONS)
+    assert.throws(() => optimal(plane, schedule, kind)(0.5, 3), message, kind);
+  assert.throws(() => logDensityOf(gaussian({ mean: 0, std: 1 }), [0.5, 1]), /x has 2 entries, expected 1/);
+  for (const t of [-1, 0.5, 1001, Number.NaN])
+    assert.throws(
+      () => noised(plane, schedule, t),
+      new RegExp(`noised: t is ${t}, expected a whole number from 0 to 1000`),
+    );
+});
+
 test("wrong distributions are refused", () => {
   assert.throws(
     () => gaussian({ mean: 0, std: 0 }),

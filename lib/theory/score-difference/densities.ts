@@ -145,7 +145,8 @@ export function checkSigma(caller: string, sigmaStd: number): void {
     throw new Error(`${caller}: sigma is ${sigmaStd}, expected a standard deviation above 0.`);
 }
 
-function checkDims(caller: string, p: Distribution, q: Distribution): void {
+/** Throws unless both laws have the same number of dimensions. */
+export function checkDims(caller: string, p: Distribution, q: Distribution): void {
   if (p.dims !== q.dims)
     throw new Error(`${caller}: p has ${p.dims} dimensions and q ${q.dims}, expected the same.`);
 }
