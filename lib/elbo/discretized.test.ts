@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { tf } from "../tensor";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../testing";
-import { discretizedLogLikelihood, logBinProbability } from "./discretized";
+import { discretizedLogLikelihood, logBinProbability, logNormalMass } from "./discretized";
 import { erf, erfc, gaussLegendre, logErfc, logSumExp } from "./special";
 
 const pixel = (k: number) => (2 * k) / 255 - 1;
@@ -73,6 +73,23 @@ test("bin probabilities in the far tails, narrow and wide", () => {
       abs: 1e-12,
       what: `k = ${k}`,
     });
+});
+
+test("open bins that hold nearly all of the mass, against mpmath 1.3 with 60 digits: edge, ln of the mass above", () => {
+  const golden = [
+    [-0.5, -0.368946415288656],
+    [-1, -0.17275377902345],
+    [-3, -0.00135080996474819],
+    [-6, -9.86587645524376e-10],
+    [-9, -1.12858840595384e-19],
+    [-20, -2.75362411860623e-89],
+    [Number.NEGATIVE_INFINITY, 0],
+  ];
+  for (const [edge, want] of golden) {
+    const tolerance = { rel: 1e-12, abs: 0, what: `edge ${edge}` };
+    assertClose(logNormalMass(edge, Number.POSITIVE_INFINITY), want, tolerance);
+    assertClose(logNormalMass(Number.NEGATIVE_INFINITY, -edge), want, tolerance);
+  }
 });
 
 test("the probabilities of all bins sum to 1", () => {

@@ -24,9 +24,9 @@ export function logErfc(x: number): number {
   return x < 0.5 ? Math.log1p(-erf(x)) : Math.log(erfcx(x)) - x * x;
 }
 
-/** ln Q(z), Q the upper tail of the standard normal; ln Φ(z) is `logUpperTail(-z)`. */
+/** ln Q(z), Q the upper tail of the standard normal, precise also where Q is next to 1; ln Φ(z) is `logUpperTail(-z)`. */
 export function logUpperTail(z: number): number {
-  return logErfc(z / Math.SQRT2) - Math.LN2;
+  return z < 0 ? Math.log1p(-erfc(-z / Math.SQRT2) / 2) : logErfc(z / Math.SQRT2) - Math.LN2;
 }
 
 /** ln(1 − e^{x}) for x < 0 without cancellation at either end. */
