@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { linearSchedule, type Model, PARAMETERIZATIONS, VARIANCES, type Variance } from "../diffusion";
+import {
+  linearSchedule,
+  type Model,
+  PARAMETERIZATIONS,
+  scheduleFromBetas,
+  VARIANCES,
+  type Variance,
+} from "../diffusion";
 import { rng, tf } from "../tensor";
 import { assertAllClose, assertClose } from "../testing";
 import { drawFrom, exactBound, exactRateDistortion, mixture, optimalPredict } from "./analytic";
@@ -49,6 +56,26 @@ test("rate and distortion of the optimal network are the exact ones", async () =
   const exact = exactRateDistortion(data, schedule, "beta");
   assertAllClose(got.distortionPerDim, exact.distortionPerDim, { rel: 0.1 });
   assertAllClose(got.rate, exact.rate, { rel: 0.1, abs: 1e-3 });
+  x0.dispose();
+});
+
+test("distortion where next to no signal is left, ᾱ = 1e-48, is the variance of the data", async () => {
+  const steep = scheduleFromBetas(new Array(24).fill(0.99));
+  const blind: Model = {
+    ...model("x0", "beta"),
+    schedule: steep,
+    predict: optimalPredict(data, steep, "x0"),
+  };
+  const x0 = drawFrom(data, 4000, rng(8));
+  const got = await evaluateBound(blind, x0, { rng: rng(9) });
+  const exact = exactRateDistortion(data, steep, "beta");
+  assertAllClose(got.distortionPerDim, exact.distortionPerDim, { rel: 0.1 });
+  const eps = await evaluateBound(
+    { ...blind, parameterization: "eps", predict: optimalPredict(data, steep, "eps") },
+    x0,
+    { rng: rng(9) },
+  );
+  assert.ok(eps.distortionPerDim.every(Number.isFinite), `${eps.distortionPerDim}`);
   x0.dispose();
 });
 

@@ -131,8 +131,8 @@ async function sliceValues(model: Model, x0: tf.Tensor, steps: readonly number[]
 /** ‖x_0 − x̂_0‖²/D of each example [B] from its `meanResidual`. The caller disposes. */
 export function squaredErrorPerDim({ schedule }: Model, residual: tf.Tensor, t: tf.Tensor1D): tf.Tensor {
   const { scale } = conversion(schedule, "mean", "x0");
-  const perDim = scale.map((value) => value ** 2 / dimsOf(residual));
-  return mix(t, [perDim, sumDims(residual.square())]);
+  // Scaled before squared: of next to no signal the residual's square is 0 in float32, and the scale's is infinite.
+  return tf.tidy(() => sumDims(mix(t, [scale, residual]).square()).div(dimsOf(residual)));
 }
 
 function summary(
