@@ -5,7 +5,7 @@
  * many points on both sides. What the distance between two finite samples of one and the same law comes to is in
  * `floor.ts`, and belongs beside every W2 of samples.
  */
-import { type Matrix, symmetricEigen } from "../elbo/linalg";
+import { type Eigen, type Matrix, symmetricEigen } from "../elbo/linalg";
 import { rng } from "../tensor";
 import { assignment } from "./assignment";
 import { type PointSet, type Points, toPair } from "./points";
@@ -120,11 +120,32 @@ export function w2SquaredGaussians(a: GaussianMoments, b: GaussianMoments): numb
       throw new Error(
         `w2Gaussians: got means of ${a.mean.length} and ${b.mean.length} and covariances of ${a.covariance.length} and ${b.covariance.length} dimensions, expected the same.`,
       );
-  const root = squareRoot(a.covariance);
-  const cross = symmetricEigen(symmetrized(multiply(multiply(root, b.covariance), root)));
   const meanSquare = Array.from(a.mean, (x, d) => (x - b.mean[d]) ** 2).reduce((sum, x) => sum + x, 0);
+  return meanSquare + buresSquared(a.covariance, b.covariance);
+}
+
+/** C's least share of its largest eigenvalue down to which its inverse root is worth more than the traces. */
+const REGULAR = 1e-13;
+
+/**
+ * tr A + tr B − 2 tr C^½ with R = A^½ and C = R B R. Unless C is next to singular it is taken as ‖R − C^{−½} R B‖², the
+ * same as a sum of squares, since C^{−½} R B^½ is orthogonal: the traces cancel to 1e-16 tr A, whose root is 1e-8.
+ */
+function buresSquared(a: Matrix, b: Matrix): number {
+  const root = squareRoot(a);
+  const product = multiply(root, b);
+  const cross = symmetricEigen(symmetrized(multiply(product, root)));
+  if (Math.min(...cross.values) > REGULAR * Math.max(...cross.values)) {
+    const moved = multiply(
+      spectral(cross, (value) => 1 / Math.sqrt(value)),
+      product,
+    );
+    return root
+      .flat()
+      .reduce((sum, x, i) => sum + (x - moved[Math.floor(i / a.length)][i % a.length]) ** 2, 0);
+  }
   const crossTrace = cross.values.reduce((sum, value) => sum + Math.sqrt(Math.max(0, value)), 0);
-  return Math.max(0, meanSquare + trace(a.covariance) + trace(b.covariance) - 2 * crossTrace);
+  return Math.max(0, trace(a) + trace(b) - 2 * crossTrace);
 }
 
 /**
@@ -150,13 +171,18 @@ function symmetrized(a: Matrix): number[][] {
 
 /** The positive semidefinite root of a covariance. Throws on a negative eigenvalue beyond rounding. */
 function squareRoot(covariance: Matrix): number[][] {
-  const { values, vectors } = symmetricEigen(covariance);
-  const largest = Math.max(...values.map(Math.abs));
-  const lowest = Math.min(...values);
+  const eigen = symmetricEigen(covariance);
+  const largest = Math.max(...eigen.values.map(Math.abs));
+  const lowest = Math.min(...eigen.values);
   if (lowest < -1e-10 * largest)
     throw new Error(`w2Gaussians: a covariance has the eigenvalue ${lowest}, expected none below 0.`);
-  const roots = values.map((value) => Math.sqrt(Math.max(0, value)));
-  return covariance.map((row, i) =>
-    row.map((_, j) => roots.reduce((sum, root, k) => sum + root * vectors[k][i] * vectors[k][j], 0)),
+  return spectral(eigen, (value) => Math.sqrt(Math.max(0, value)));
+}
+
+/** The symmetric matrix of these eigenvectors with f of their eigenvalues. */
+function spectral({ values, vectors }: Eigen, f: (value: number) => number): number[][] {
+  const images = values.map(f);
+  return images.map((_, i) =>
+    images.map((_, j) => images.reduce((sum, image, k) => sum + image * vectors[k][i] * vectors[k][j], 0)),
   );
 }
