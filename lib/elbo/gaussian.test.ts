@@ -95,6 +95,50 @@ test("the KL of very different variances, against mpmath 1.3 with 50 digits: rat
   assert.equal(varianceKl(1, 0), Number.POSITIVE_INFINITY);
 });
 
+test("the KL of close and of far covariances, against mpmath 1.3 with 60 digits", () => {
+  const b = [
+    [1.3, 0.4],
+    [0.4, 0.9],
+  ];
+  const at = (d: number) => [
+    [1.3 + d, 0.4 - 2 * d],
+    [0.4 - 2 * d, 0.9 + 3 * d],
+  ];
+  const golden: [number[][], number, number][] = [
+    [at(1e-3), 1.04879588833376e-5, 1e-12],
+    [at(1e-7), 1.05332764959714e-13, 1e-8], // the entries themselves are rounded
+    [
+      [
+        [1.5, 0.2],
+        [0.2, 0.8],
+      ],
+      0.0347255589070514,
+      1e-13,
+    ],
+    [
+      [
+        [1e-20, 0],
+        [0, 2e-20],
+      ],
+      44.7101034350275,
+      1e-14,
+    ],
+  ];
+  for (const [a, want, rel] of golden)
+    assertClose(klFull([0, 0], a, [0, 0], b), want, { rel, abs: 0, what: `${a}` });
+  assert.equal(klFull([1, 2], b, [1, 2], b), 0);
+  const diagonal = (variances: number[]) =>
+    variances.map((value, i) => variances.map((_, j) => (i === j ? value : 0)));
+  for (const factor of [0.4, 0.69, 0.71, 0.999, 1.3, 1.36, 4]) {
+    const [near, far] = [
+      [2, 0.5],
+      [2 * factor, 0.5 / factor],
+    ];
+    const want = klDiagonal([0, 1], far, [0.1, 1], near);
+    assertClose(klFull([0, 1], diagonal(far), [0.1, 1], diagonal(near)), want, { rel: 1e-13 });
+  }
+});
+
 test("entropy is the expected negative log-density", () => {
   let integral = 0;
   for (let x = -10; x <= 10; x += 0.01)

@@ -1,7 +1,7 @@
 /** @file Gaussians: log-density, entropy and KL divergence; plain numbers in float64, then batches of tensors. Nats throughout. */
 import { sumDims } from "../diffusion";
 import { tf } from "../tensor";
-import { checkSymmetric, cholesky, forwardSolve, type Matrix } from "./linalg";
+import { checkSymmetric, cholesky, forwardSolve, type Matrix, symmetricEigen, symmetrized } from "./linalg";
 
 const LOG_2PI = Math.log(2 * Math.PI);
 
@@ -22,10 +22,17 @@ export function kl1d(mean1: number, variance1: number, mean2: number, variance2:
 
 /** KL between Gaussians of equal mean, ½(r − 1 − ln r) with r = variance1/variance2; precise at any ratio, infinite at r = 0. */
 export function varianceKl(variance1: number, variance2: number): number {
-  const excess = (variance1 - variance2) / variance2;
-  if (Math.abs(excess) <= 0.03) return 0.5 * excessOverLog(excess);
-  const ratio = variance1 / variance2; // of 1 + excess nothing is left where the ratio is tiny
-  return ratio === Number.POSITIVE_INFINITY ? ratio : 0.5 * (ratio - 1 - Math.log(ratio));
+  return excessKl((variance1 - variance2) / variance2, variance1 / variance2);
+}
+
+/**
+ * `varianceKl` at the ratio 1 + x, ½(x − ln(1 + x)), from x ≥ −1 itself: precise however small x is. Give the `ratio` too
+ * where it may be tiny, since of 1 + x nothing is left then.
+ */
+export function excessKl(x: number, ratio = 1 + x): number {
+  if (Math.abs(x) <= 0.03) return 0.5 * excessOverLog(x);
+  if (ratio === Number.POSITIVE_INFINITY) return ratio;
+  return 0.5 * (x - (x > -0.5 ? Math.log1p(x) : Math.log(ratio)));
 }
 
 /** x − ln(1 + x) ≥ 0 for small x, where the difference would cancel, by its series. */
@@ -56,8 +63,8 @@ export function klDiagonal(
 }
 
 /**
- * KL between Gaussians with full covariances, ½[tr(B⁻¹A) + dᵀB⁻¹d − D + ln(det B/det A)], through Cholesky factors.
- * Throws unless both are symmetric, positive definite and of the means' one size.
+ * KL between Gaussians with full covariances, ½[tr(B⁻¹A) + dᵀB⁻¹d − D + ln(det B/det A)], through Cholesky factors; precise
+ * also where they are close. Throws unless both are symmetric, positive definite and of the means' one size.
  */
 export function klFull(
   mean1: readonly number[],
@@ -75,14 +82,45 @@ export function klFull(
     b,
     mean1.map((x, i) => x - mean2[i]),
   );
-  let sum = -dims;
-  for (const x of shift) sum += x * x;
-  for (let j = 0; j < dims; j++) {
+  const difference = covariance1.map((row, i) => row.map((value, j) => value - covariance2[i][j]));
+  const excess = whitened(b, difference);
+  const spread = sumOfSquares(excess.flat()) < CLOSE ? excessesKl(excess) : factorsKl(a, b);
+  return 0.5 * sumOfSquares(shift) + spread;
+}
+
+/** Where ‖L⁻¹(A − B)L⁻ᵀ‖², B = LLᵀ, is below this the KL is taken from the eigenvalues; beyond, the factors lose nothing. */
+const CLOSE = 0.25;
+
+function sumOfSquares(values: readonly number[]): number {
+  return values.reduce((sum, x) => sum + x * x, 0);
+}
+
+/** KL between Gaussians of equal mean, ½ Σ (x − ln(1 + x)) over the eigenvalues x of L⁻¹(A − B)L⁻ᵀ. */
+function excessesKl(excess: Matrix): number {
+  return symmetricEigen(excess).values.reduce((sum, x) => sum + excessKl(x), 0);
+}
+
+/** KL between Gaussians of equal mean from the Cholesky factors of their covariances. */
+function factorsKl(a: Matrix, b: Matrix): number {
+  let sum = -a.length;
+  for (let j = 0; j < a.length; j++) {
     sum += 2 * Math.log(b[j][j] / a[j][j]);
     const column = a.map((row) => row[j]);
-    for (const x of forwardSolve(b, column)) sum += x * x; // columns of B^{-1/2} A^{1/2}
+    sum += sumOfSquares(forwardSolve(b, column)); // columns of B^{-1/2} A^{1/2}
   }
   return 0.5 * sum;
+}
+
+/** L⁻¹ M L⁻ᵀ for a symmetric M. */
+function whitened(lower: Matrix, symmetric: Matrix): number[][] {
+  const half = symmetric.map((row) => forwardSolve(lower, row)); // M L⁻ᵀ
+  const columns = half.map((_, j) =>
+    forwardSolve(
+      lower,
+      half.map((row) => row[j]),
+    ),
+  );
+  return symmetrized(columns);
 }
 
 /** ln N(x; mean, covariance) for a full covariance. Throws unless it is symmetric, positive definite and of the size of x and mean. */

@@ -43,6 +43,11 @@ export function forwardSolve(lower: Matrix, b: ArrayLike<number>): number[] {
   return x;
 }
 
+/** ½(a + aᵀ): rounding leaves a product of symmetric matrices a few bits off symmetry. */
+export function symmetrized(a: Matrix): number[][] {
+  return a.map((row, i) => row.map((x, j) => (x + a[j][i]) / 2));
+}
+
 /** Eigenvalues and orthonormal eigenvectors: a = Σ values[i] · vectors[i] vectors[i]ᵀ. */
 export interface Eigen {
   values: number[];

@@ -5,7 +5,7 @@
  * many points on both sides. What the distance between two finite samples of one and the same law comes to is in
  * `floor.ts`, and belongs beside every W2 of samples.
  */
-import { type Eigen, type Matrix, symmetricEigen } from "../elbo/linalg";
+import { type Eigen, type Matrix, symmetricEigen, symmetrized } from "../elbo/linalg";
 import { rng } from "../tensor";
 import { assignment } from "./assignment";
 import { type PointSet, type Points, toPair } from "./points";
@@ -162,11 +162,6 @@ function trace(matrix: Matrix): number {
 
 function multiply(a: Matrix, b: Matrix): number[][] {
   return a.map((row) => b[0].map((_, j) => row.reduce((sum, x, k) => sum + x * b[k][j], 0)));
-}
-
-/** Rounding leaves a product of symmetric matrices a few bits off symmetry. */
-function symmetrized(a: Matrix): number[][] {
-  return a.map((row, i) => row.map((x, j) => (x + a[j][i]) / 2));
 }
 
 /** The positive semidefinite root of a covariance. Throws on a negative eigenvalue beyond rounding. */
