@@ -3,7 +3,14 @@
  * blurred by noise (proxies), and what it has to do with discriminators and with denoising diffusion (Weber 2023,
  * arXiv 2304.12906, whose abstract alone was at hand; the formulas are derived and tested here).
  */
-import { type Distribution, diffused, kl1d, logDensityOf, type NumberOrVector, scoreOf } from "../../elbo";
+import {
+  type Distribution,
+  diffused,
+  excessKl,
+  logDensityOf,
+  type NumberOrVector,
+  scoreOf,
+} from "../../elbo";
 
 /** Δ(x) = ∇ln p(x) − ∇ln q(x), the direction in which moving q's mass lowers KL(q‖p) fastest. Throws unless p and q share their dimension. */
 export function scoreDifference(p: Distribution, q: Distribution): (x: NumberOrVector) => number[] {
@@ -55,15 +62,15 @@ export function gaussianFlow(q: Normal, p: Normal, tau: number): FlowState {
   }
   if (!(tau >= 0)) throw new Error(`gaussianFlow: tau is ${tau}, expected a time of at least 0.`);
   const target = p.std ** 2;
-  const mean = p.mean + (q.mean - p.mean) * Math.exp(-tau / target);
-  const variance = target + (q.std ** 2 - target) * Math.exp((-2 * tau) / target);
-  const shift = (mean - p.mean) / target;
-  const slope = 1 / variance - 1 / target;
+  const left = Math.exp((-2 * tau) / target);
+  const variance = q.std ** 2 * left - target * Math.expm1((-2 * tau) / target);
+  const offset = (q.mean - p.mean) * Math.exp(-tau / target); // these two fall to 0, and are lost in mean and variance
+  const excess = ((q.std ** 2 - target) * left) / target;
   return {
-    mean,
+    mean: p.mean + offset,
     variance,
-    kl: kl1d(mean, variance, p.mean, target),
-    fisher: shift ** 2 + slope ** 2 * variance,
+    kl: offset ** 2 / (2 * target) + excessKl(excess, variance / target),
+    fisher: (offset / target) ** 2 + excess ** 2 / variance,
   };
 }
 
