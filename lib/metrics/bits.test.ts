@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { linearSchedule, type Model } from "../diffusion";
+import { linearSchedule, type Model, scheduleFromBetas } from "../diffusion";
 import {
   drawFrom,
   estimate,
@@ -104,6 +104,30 @@ test("parts follow one another from 2 to T, narrow ones first; as many as there 
   x0.dispose();
 });
 
+test("a single step has no parts: its bound is L_T + L_0", async () => {
+  const one = scheduleFromBetas([0.6], { allowPriorMismatch: true });
+  const predict = optimalPredict(data, one, "eps");
+  const model: Model = { schedule: one, parameterization: "eps", variance: "beta", predict };
+  const x0 = drawFrom(data, 4000, rng(12));
+  const bits = imageBits(model, { decoder: continuous });
+  const rows = await bits.batch(x0, 0);
+  const found = await bitsSummary(rowsOf(rows, bits.dims), 1);
+  const exact = exactBound(data, one, "beta");
+  assert.deepEqual(found.parts, []);
+  for (const [got, nats] of [
+    [found.L_T, exact.L_T],
+    [found.L_0, exact.L_0],
+    [found.bitsPerDim, exact.total],
+  ] as const)
+    assertClose(got.mean, nats / Math.LN2, { abs: 4 * got.standardError });
+  assertClose(found.rate, found.L_T.mean, { rel: 1e-12 });
+  assert.throws(
+    () => imageBits(model, { parts: 1 }),
+    /imageBits: parts is 1, expected a whole number from 0 to 0/,
+  );
+  x0.dispose();
+});
+
 test("image by image: the means are those of the rows, and what differs between models is known better than either", async () => {
   const x0 = images(10, 100);
   const worse: Model = { ...pixelModel(), predict: (xt, t) => pixelModel().predict(xt, t).mul(0.9) };
@@ -173,6 +197,10 @@ test("a network that diverges and counts out of range are refused", async () => 
   assert.throws(
     () => imageBits(pixelModel(), { parts: T }),
     /imageBits: parts is 40, expected a whole number from 1 to 39/,
+  );
+  assert.throws(
+    () => imageBits(pixelModel(), { parts: 0 }),
+    /imageBits: parts is 0, expected a whole number from 1 to 39/,
   );
   assert.throws(
     () => imageBits(pixelModel(), { draws: 0 }),

@@ -16,7 +16,7 @@ import { standardErrors } from "./moments";
 import { type Rows, spreadOfRows } from "./rows";
 
 export interface ImageBitsOptions {
-  /** m, parts of t = 2…T from each of which an image sees one t; default T − 1, all of them. */
+  /** m, parts of t = 2…T from each of which an image sees one t; default T − 1, all of them. With T = 1 there are none. */
   parts?: number;
   /** Draws of the noise, and of t within its part, for each image; default 1. */
   draws?: number;
@@ -61,13 +61,13 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
   const T = model.schedule.numSteps;
   const { parts = T - 1, draws = 1, rows = 128, seed = 0 } = options;
   const { decoder = { kind: "discretized" }, clip } = options;
-  for (const [name, value, most] of [
-    ["parts", parts, T - 1],
-    ["draws", draws, 1e6],
-    ["rows", rows, 1e6],
+  for (const [name, value, least, most] of [
+    ["parts", parts, Math.min(1, T - 1), T - 1],
+    ["draws", draws, 1, 1e6],
+    ["rows", rows, 1, 1e6],
   ] as const)
-    if (!(Number.isInteger(value) && value >= 1 && value <= most))
-      throw new Error(`imageBits: ${name} is ${value}, expected a whole number from 1 to ${most}.`);
+    if (!(Number.isInteger(value) && value >= least && value <= most))
+      throw new Error(`imageBits: ${name} is ${value}, expected a whole number from ${least} to ${most}.`);
 
   const edges = partEdges(T, parts);
   const dims = HEAD + 2 * parts;
@@ -113,6 +113,7 @@ export function imageBits(model: Model, options: ImageBitsOptions = {}): ImageBi
         add(image, 2, squares[i] / draws);
       });
     }
+    if (parts === 0) return;
     const steps = drawSteps(random, count);
     for (let from = 0; from < steps.length; from += rows) {
       const places = range(from, Math.min(steps.length, from + rows));
