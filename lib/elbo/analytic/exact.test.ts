@@ -300,6 +300,17 @@ test("points with noise are a mixture: far apart, their entropy is that of the n
   assert.equal(noised(gaussian({ mean: 1, std: 2 }), schedule, 500).kind, "gaussian");
 });
 
+test("without the last step's noise very narrow data come out narrow: two steps by hand", () => {
+  const two = scheduleFromBetas([0.3, 0.9], { allowPriorMismatch: true });
+  const s2 = 1e-20;
+  const [v1, v2] = [0.7 * s2 + 0.3, 0.07 * s2 + 0.93]; // of x_1 and x_2
+  const beforeLast = (Math.sqrt(0.1) * (v1 / v2)) ** 2 + 0.9;
+  const want = ((Math.sqrt(0.7) * s2) / v1) ** 2 * beforeLast;
+  const moments = modelMoments(gaussian({ mean: 0.5, std: Math.sqrt(s2) }), two, "beta");
+  assertClose(moments.variancesNoiseless[0], want, { rel: 1e-13, abs: 0 });
+  assertClose(moments.variances[0], 0.3, { rel: 1e-13 });
+});
+
 test("moments of the model are for Gaussian data only", () => {
   const two = mixture({ weights: [0.5, 0.5], means: [0, 1], stds: [1, 1] });
   assert.throws(

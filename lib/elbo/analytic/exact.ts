@@ -94,7 +94,9 @@ export function modelMoments(
   schedule: Schedule,
   variance: Variance,
 ): ModelMoments {
-  const { component, means, variances } = throughModel(distribution, schedule, variance);
+  const noise = sigma2(schedule, variance);
+  const { component, means, variances } = throughModel(distribution, schedule, noise);
+  const still = noise.map((value, t) => (t === 1 ? 0 : value)); // subtracted afterwards, σ₁² would take the digits along
   const origin = inAxes(
     component,
     component.mean.map(() => 0),
@@ -103,17 +105,20 @@ export function modelMoments(
     component,
     means.map((m, i) => m + origin[i]),
   );
-  const last = sigma2(schedule, variance)[1];
   return {
     mean: component.mean.map((m, i) => m + shift[i]),
     variances,
-    variancesNoiseless: variances.map((value) => value - last),
+    variancesNoiseless: throughModel(distribution, schedule, still).variances,
   };
 }
 
 /** −E ln p_θ(x_0) of the optimal network on Gaussian data, nats per dimension. */
 function modelNll(distribution: Distribution, schedule: Schedule, variance: Variance): number {
-  const { component, centres, means, variances } = throughModel(distribution, schedule, variance);
+  const { component, centres, means, variances } = throughModel(
+    distribution,
+    schedule,
+    sigma2(schedule, variance),
+  );
   const perAxis = variances.map((V, i) => crossEntropy(centres[i], component.variances[i], means[i], V));
   return perAxis.reduce((sum, value) => sum + value, 0) / perAxis.length;
 }
@@ -123,8 +128,8 @@ function crossEntropy(mean: number, variance: number, M: number, V: number): num
   return 0.5 * Math.log(2 * Math.PI * V) + ((mean - M) ** 2 + variance) / (2 * V);
 }
 
-/** p_θ(x_0)'s means and variances along the data's axes, with the data's own centres there. */
-function throughModel(distribution: Distribution, schedule: Schedule, variance: Variance) {
+/** p_θ(x_0)'s means and variances along the data's axes for these σ_t², with the data's own centres there. */
+function throughModel(distribution: Distribution, schedule: Schedule, noise: Float64Array) {
   if (distribution.components.length !== 1)
     throw new Error(
       `modelMoments: the data is a ${distribution.kind}, expected a Gaussian, for which the model is one too.`,
@@ -134,7 +139,6 @@ function throughModel(distribution: Distribution, schedule: Schedule, variance: 
     component,
     component.mean.map(() => 0),
   ).map((u) => -u);
-  const noise = sigma2(schedule, variance);
   const walks = component.variances.map((s2, i) =>
     throughChain(optimalMean(centres[i], s2, schedule), noise),
   );

@@ -134,5 +134,14 @@ export function mutualInformation(data: Distribution, channel: { signal: number;
     );
   if (!Number.isFinite(signal))
     throw new Error(`mutualInformation: signal is ${signal}, expected a finite factor.`);
+  if (data.components.length === 1) return gaussianInformation(data.components[0].variances, channel);
   return entropyOf(diffused(data, channel)) - (data.dims / 2) * Math.log(2 * Math.PI * Math.E * noise2);
+}
+
+/** ½ Σ ln(1 + signal² λ/noise2) over the variances λ, precise however little of the signal is left. */
+function gaussianInformation(
+  variances: readonly number[],
+  { signal, noise2 }: { signal: number; noise2: number },
+): number {
+  return variances.reduce((sum, variance) => sum + 0.5 * Math.log1p((signal ** 2 * variance) / noise2), 0);
 }

@@ -53,6 +53,18 @@ test("the floor of J_DSM is a difference of mutual informations, and diverges at
   assert.throws(() => mutualInformation(data, { signal: Number.NaN, noise2: 1 }), /signal is NaN/);
 });
 
+test("the information that a weak signal carries of a Gaussian, against mpmath 1.3 with 60 digits; of a point none", () => {
+  const narrow = gaussian({ mean: 1, std: 0.5 });
+  const plane = gaussian({ mean: [1, 2], std: [Math.sqrt(0.3), Math.sqrt(1.7)] });
+  const golden = [
+    [mutualInformation(narrow, { signal: 1e-6, noise2: 1 }), 1.24999999999984e-13],
+    [mutualInformation(plane, { signal: -1e-3, noise2: 2 }), 4.99999813750103e-7],
+    [mutualInformation(plane, { signal: 2, noise2: 0.5 }), 1.9523984801682],
+  ];
+  for (const [got, want] of golden) assertClose(got, want, { rel: 1e-13, abs: 0 });
+  assert.equal(mutualInformation(dataSet([3]), { signal: 1, noise2: 0.1 }), 0);
+});
+
 test("for a mixture too: ½ Σ β_t floor_t is I(x_0; x_τ) − I(x_0; x_T) as the steps become fine", () => {
   const data = mixture({ weights: [0.3, 0.7], means: [-1, 0.5], stds: [0.3, 0.2] });
   const [steps, skip] = [800, 40];
