@@ -93,7 +93,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const extractorMark = fingerprint(path);
   const T = config.numSteps;
   const plan = planOf(options, config, model.schedule);
-  const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1);
+  const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1, Math.min(1, T - 1));
   const images = Math.min(request.bitsImages, test.shape[0]);
   const reference = Math.min(request.reference ?? train.shape[0], train.shape[0]);
   const guidance = guidanceFor(request, trained);
