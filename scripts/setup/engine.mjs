@@ -10,7 +10,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { getCompiler } from "./compiler.mjs";
-import { SetupError } from "./errors.mjs";
+import { diskFull, SetupError } from "./errors.mjs";
 import { ask, lastWords, run } from "./process.mjs";
 import { pipFailure, pythonEnvironment, runPip } from "./python.mjs";
 import { hashOf, isStamped, readJson, writeJson } from "./stamp.mjs";
@@ -58,6 +58,9 @@ const LINK_FLAGS =
   process.platform === "darwin"
     ? ["-undefined", "dynamic_lookup", "-Wl,-rpath,@loader_path/tensorflow"]
     : ["-Wl,-rpath,$ORIGIN/tensorflow", "-Wl,-z,nodelete"];
+
+/** How a remedy ends here: `npm start` goes on without the engine that failed. */
+const AGAIN = "then npm run setup";
 
 const platformKey = () => `${process.platform}-${process.arch}`;
 
@@ -144,7 +147,7 @@ async function getLibrary(at, name, log) {
   for (const platform of platforms) target.push("--platform", platform);
   try {
     const fetched = await runPip(at, ["download", ...flags, ...target], log);
-    if (!fetched.ok) throw pipFailure(fetched.output, "TensorFlow's library", log);
+    if (!fetched.ok) throw pipFailure(fetched.output, "TensorFlow's library", log, AGAIN);
     const wheels = readdirSync(download).map((file) => join(download, file));
     await unpack(
       at,
@@ -179,8 +182,7 @@ async function unpack(at, wheel, folder, log, prefixes) {
     log,
   });
   if (ok) return;
-  if (/No space left/.test(output))
-    throw new SetupError("the disk is full", "free about 3 GB, then npm run setup");
+  if (/No space left/.test(output)) throw diskFull(AGAIN, { log });
   throw new SetupError(`a wheel could not be unpacked (${lastWords(output)})`, `look into ${log}`, { log });
 }
 

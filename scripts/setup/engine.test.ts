@@ -3,9 +3,13 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 import { findCompiler, getCompiler } from "./compiler.mjs";
 import { hasEngine, installEngine, readEngineRecord } from "./engine.mjs";
 import type { SetupError } from "./errors.mjs";
+import type { Layout } from "./layout.mjs";
+import { ask } from "./process.mjs";
+import { writeJson } from "./stamp.mjs";
 import { engineNotes } from "./steps.mjs";
 import { fakePath, makeProject, withEnvironment } from "./testing";
 
@@ -63,6 +67,25 @@ test("no network: the download is named, pure JavaScript remains, and it is not 
   assert.equal(hasEngine(at, {}), true);
   assert.equal(hasEngine(at, { retry: true }), false);
   assert.match(told.join(), /downloading TensorFlow/);
+});
+
+/** What set-up says in this project, in a process of its own: its Python fills an environment, and has no network. */
+function setUpSays(at: Layout): string | undefined {
+  const python = `case "$*" in *version_info*) echo 3.12.1;; esac`;
+  const code = `import("${pathToFileURL(join(__dirname, "steps.mjs"))}").then(({ setUp }) => setUp({}, process.argv[1]))`;
+  const env = { ...process.env, PATH: fakePath({ python3: python }), LOWER_BOUND_PYTHON: undefined };
+  return ask(process.execPath, ["-e", code, at.project], { env });
+}
+
+test("without an engine of its own every start says so, and names the command that tries again", () => {
+  const at = projectWithPython(`case "$*" in *download*) echo "NewConnectionError: no route"; exit 1;; esac`);
+  writeJson(join(at.project, "assets", "kernelspec", "kernel.json"), {});
+  const note =
+    /the cpu engine could not be made:.*no route.*\n.*To repair: check the network.*, then npm run setup$/;
+  assert.match(setUpSays(at) ?? "", note);
+  const again = setUpSays(at) ?? "";
+  assert.match(again, note);
+  assert.doesNotMatch(again, /\[\d\/\d\]|run the command again/, "no step is made");
 });
 
 test("a GPU asked for and not to be had leaves its reason and the other engines", async () => {

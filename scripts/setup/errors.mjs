@@ -1,5 +1,8 @@
 /** @file The one error that set-up shows to people: which step, why, and the one thing to do. */
 
+/** How a remedy ends where what failed stopped the command. */
+export const AGAIN = "then run the command again; it continues where it stopped";
+
 export class SetupError extends Error {
   /**
    * @param {string} reason what went wrong, in one sentence
@@ -13,6 +16,13 @@ export class SetupError extends Error {
     this.log = details.log;
   }
 }
+
+/**
+ * @param {string} again how the remedy ends
+ * @param {{ log?: string }} [details]
+ */
+export const diskFull = (again, details) =>
+  new SetupError("the disk is full", `free 3 GB (10 GB with CUDA), ${again}`, details);
 
 /**
  * An error as people read it, with the step that it stopped.

@@ -1,7 +1,7 @@
 /** @file The Node side: a version that will do, and node_modules as package-lock.json says. */
 import { existsSync, rmSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { SetupError } from "./errors.mjs";
+import { AGAIN, diskFull, SetupError } from "./errors.mjs";
 import { kindOfTrouble, lastWords, run } from "./process.mjs";
 import { readJson } from "./stamp.mjs";
 
@@ -54,21 +54,20 @@ function npmCommand() {
   return script ? { program: process.execPath, args: [script] } : { program: "npm", args: [] };
 }
 
-const AGAIN = "then run the command again; it continues where it stopped";
-
 /** @param {string} output @param {string} log */
 function npmFailure(output, log) {
+  const kind = kindOfTrouble(output);
+  if (kind === "disk") return diskFull(AGAIN, { log });
   const words = lastWords(output.replaceAll(/^npm (warn|error A complete log).*$/gm, ""));
   const [reason, remedy] = {
     network: [
       `npm could not download the packages (${words})`,
       `check the network, or set npm's proxy or mirror (npm config set proxy …, npm config set registry …), ${AGAIN}`,
     ],
-    disk: ["the disk is full", `free about 3 GB, ${AGAIN}`],
     hash: ["a downloaded package is not the one that was locked", `run npm cache clean --force, ${AGAIN}`],
     platform: [words, AGAIN],
     other: [`npm ci failed (${words})`, `look into ${log}, ${AGAIN}`],
-  }[kindOfTrouble(output)];
+  }[kind];
   return new SetupError(reason, remedy, { log });
 }
 

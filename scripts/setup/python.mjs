@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { SetupError } from "./errors.mjs";
+import { AGAIN, diskFull, SetupError } from "./errors.mjs";
 import { ask, kindOfTrouble, lastWords, run } from "./process.mjs";
 import { hashOf, isStamped, writeJson } from "./stamp.mjs";
 
@@ -16,7 +16,6 @@ const NAMES = ["python3", "python", "python3.14", "python3.13", "python3.12", "p
 const INSTALL_PYTHON =
   "install Python 3.10 or newer (Debian and Ubuntu: sudo apt-get install -y python3 python3-venv; macOS: brew install python), then run the command again";
 const INSTALL_VENV = "run sudo apt-get install -y python3-venv, then run the command again";
-const AGAIN = "then run the command again; it continues where it stopped";
 
 const VERSION_CODE = "import sys; print('.'.join(map(str, sys.version_info[:3])))";
 
@@ -111,8 +110,7 @@ async function makeVenv(at, python, log) {
     run(python.program, [...python.args, "-m", "venv", "--clear", ...flags, at.venv], { env, log });
   const made = await venv();
   if (made.ok) return { program: at.python, args: ["-m", "pip"] };
-  if (kindOfTrouble(made.output) === "disk")
-    throw new SetupError("the disk is full", `free about 3 GB, ${AGAIN}`);
+  if (kindOfTrouble(made.output) === "disk") throw diskFull(AGAIN);
   const pip = { program: python.program, args: [...python.args, "-m", "pip", "--python", at.python] };
   const version = ask(python.program, [...python.args, "-m", "pip", "--version"], { env });
   const canReachIn = Number(version?.match(/^pip (\d+)/)?.[1] ?? 0) >= 23;
@@ -130,25 +128,27 @@ async function makeVenv(at, python, log) {
  * @param {string} output
  * @param {string} what what was to be downloaded
  * @param {string} log
+ * @param {string} [again] how the remedy ends
  */
-export function pipFailure(output, what, log) {
+export function pipFailure(output, what, log, again = AGAIN) {
+  const kind = kindOfTrouble(output);
+  if (kind === "disk") return diskFull(again, { log });
   const words = lastWords(output);
   const [reason, remedy] = {
     network: [
       `pip could not download ${what} (${words})`,
-      `check the network, or set pip's proxy or mirror (pip config set global.proxy …, pip config set global.index-url …), ${AGAIN}`,
+      `check the network, or set pip's proxy or mirror (pip config set global.proxy …, pip config set global.index-url …), ${again}`,
     ],
-    disk: ["the disk is full", `free about 3 GB, ${AGAIN}`],
     hash: [
       `a downloaded file of ${what} is not the one that was locked`,
-      `run pip cache purge and check the mirror, ${AGAIN}`,
+      `run pip cache purge and check the mirror, ${again}`,
     ],
     platform: [
       `there is no build of ${what} for this Python or platform (${words})`,
-      `use another Python (3.10 to 3.14), named in LOWER_BOUND_PYTHON, ${AGAIN}`,
+      `use another Python (3.10 to 3.14), named in LOWER_BOUND_PYTHON, ${again}`,
     ],
-    other: [`pip failed on ${what} (${words})`, `look into ${log}, ${AGAIN}`],
-  }[kindOfTrouble(output)];
+    other: [`pip failed on ${what} (${words})`, `look into ${log}, ${again}`],
+  }[kind];
   return new SetupError(reason, remedy, { log });
 }
 

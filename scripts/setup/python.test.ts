@@ -87,6 +87,7 @@ test("pip's troubles are told apart", () => {
   assert.match(of("ERROR: No matching distribution found for pyzmq").message, /no build of JupyterLab/);
   assert.match(of("THESE PACKAGES DO NOT MATCH THE HASHES").remedy, /pip cache purge/);
   assert.match(of("OSError: [Errno 28] No space left on device").message, /disk is full/);
+  assert.match(of("ENOSPC").remedy, /^free 3 GB \(10 GB with CUDA\), then run the command again/);
   assert.match(of("ERROR: odd").message, /odd/);
 });
 

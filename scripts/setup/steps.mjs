@@ -65,6 +65,16 @@ export function engineNotes(at) {
 }
 
 /**
+ * Says the engine's notes, except for the tests' own parts, whose set-up follows one that has said them.
+ * @param {Layout} at
+ * @param {Wishes} wishes
+ * @param {import("./console.mjs").Progress} show
+ */
+function sayNotes(at, { tests = false }, show) {
+  if (!tests) for (const note of engineNotes(at)) show.say(note);
+}
+
+/**
  * @param {Layout} at
  * @param {Wishes} wishes
  * @param {import("./console.mjs").Progress} show
@@ -96,8 +106,8 @@ export async function setUp(wishes = {}, project = PROJECT) {
   } catch (error) {
     throw new Error(describeFailure("Node", error));
   }
-  if (stepsOf(at, wishes).every((step) => step.isDone())) return;
   const show = progress();
+  if (stepsOf(at, wishes).every((step) => step.isDone())) return sayNotes(at, wishes, show);
   const release = await takeLock(at.lock, () =>
     show.say("Another set-up is running in this folder; waiting for it."),
   );
@@ -119,5 +129,5 @@ export async function setUp(wishes = {}, project = PROJECT) {
     for (const signal of signals) process.off(signal, stop);
     release();
   }
-  for (const note of engineNotes(at)) show.say(note);
+  sayNotes(at, wishes, show);
 }
