@@ -68,7 +68,8 @@ function checkVenv(at) {
   if (!existsSync(at.venv)) return broken("Virtual environment", "there is no .venv");
   const version = ask(at.python, ["--version"], { env: pythonEnvironment() });
   if (!version) return broken("Virtual environment", `${at.python} does not run`);
-  if (!hasPython(at)) return broken("Virtual environment", "its packages are not those that are locked");
+  if (!hasPython(at))
+    return broken("Virtual environment", "its packages are not those that are locked for this Python");
   return fine("Virtual environment", `.venv, ${version}`);
 }
 

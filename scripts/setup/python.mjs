@@ -2,8 +2,8 @@
  * @file The Python side: an interpreter that will do, the virtual environment `.venv`, and its packages exactly
  * as locked.
  */
-import { existsSync, readdirSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, realpathSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
 import { AGAIN, diskFull, SetupError } from "./errors.mjs";
 import { ask, kindOfTrouble, lastWords, run } from "./process.mjs";
 import { hashOf, isStamped, writeJson } from "./stamp.mjs";
@@ -78,8 +78,16 @@ export function pythonEnvironment(environment = process.env) {
 /** @param {Layout} at */
 const stampPath = (at) => join(at.venv, "lower-bound.json");
 
+/**
+ * The program that the environment's links lead to, `python3.11`: an upgrade of the system's Python makes it another
+ * one, for which no packages are installed.
+ * @param {Layout} at
+ */
+const programName = (at) => (existsSync(at.python) ? basename(realpathSync(at.python)) : "missing");
+
 /** @param {Layout} at */
-const pythonHash = (at) => hashOf({ paths: [join(at.requirements, "jupyter.txt")] });
+const pythonHash = (at) =>
+  hashOf({ paths: [join(at.requirements, "jupyter.txt")], texts: [programName(at)] });
 
 /** @param {Layout} at */
 export const hasPython = (at) => existsSync(at.python) && isStamped(stampPath(at), pythonHash(at));

@@ -1,6 +1,6 @@
 /** @file Python in every state in which people have it, and what set-up then says. */
 import assert from "node:assert/strict";
-import { writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { SetupError } from "./errors.mjs";
@@ -76,6 +76,27 @@ test("a venv that fails for another reason shows that reason and the log", async
   );
   assert.match(error.message, /read-only file system/);
   assert.ok(error.log && /python\.log$/.test(error.log));
+});
+
+test("an environment whose Python has become another version is made again", async () => {
+  const at = makeProject();
+  const bin = fakePath({ python3: python312("exit 0"), "python3.11": "exit 0", "python3.13": "exit 0" });
+  const link = (target: string, path: string) => {
+    rmSync(path, { force: true });
+    symlinkSync(target, path);
+  };
+  const system = join(bin, "system-python3");
+  link("python3.11", system);
+  mkdirSync(join(at.python, ".."), { recursive: true });
+  link(system, at.python);
+  await withEnvironment({ PATH: bin, LOWER_BOUND_PYTHON: undefined }, () => installPython(at));
+  assert.equal(hasPython(at), true);
+  link("python3.13", system);
+  assert.equal(hasPython(at), false);
+  link("python3.11", system);
+  assert.equal(hasPython(at), true);
+  link("no-such-python", system);
+  assert.equal(hasPython(at), false);
 });
 
 test("pip's troubles are told apart", () => {
