@@ -3,7 +3,7 @@
  * set-up is.
  */
 import { spawn, spawnSync } from "node:child_process";
-import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** @typedef {{ ok: boolean, code: number | null, output: string, missing: boolean }} Outcome */
@@ -49,12 +49,19 @@ export async function endChildren() {
  */
 const logs = new Set();
 
-/** @param {string} log */
-function beginLog(log) {
-  if (logs.has(log)) return;
-  logs.add(log);
-  mkdirSync(dirname(log), { recursive: true });
-  writeFileSync(log, "");
+/**
+ * Adds to a log. On a full disk the log ends, and not the work.
+ * @param {string} log
+ * @param {string} text
+ */
+function note(log, text) {
+  try {
+    if (!logs.has(log)) mkdirSync(dirname(log), { recursive: true });
+    writeFileSync(log, text, { flag: logs.has(log) ? "a" : "w" });
+    logs.add(log);
+  } catch {
+    // The program's own output says that the disk is full.
+  }
 }
 
 /**
@@ -65,9 +72,7 @@ function beginLog(log) {
  * @returns {Promise<Outcome>}
  */
 export function run(program, args, { cwd, env = process.env, log, timeoutMs } = {}) {
-  if (log) beginLog(log);
-  const note = (/** @type {string} */ text) => log && appendFileSync(log, text);
-  note(`\n$ ${[program, ...args].join(" ")}\n`);
+  if (log) note(log, `\n$ ${[program, ...args].join(" ")}\n`);
   return new Promise((done) => {
     const detached = process.platform !== "win32";
     const child = spawn(program, args, { cwd, env, detached, stdio: ["ignore", "pipe", "pipe"] });
@@ -78,7 +83,7 @@ export function run(program, args, { cwd, env = process.env, log, timeoutMs } = 
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding("utf8").on("data", (text) => {
         output += text;
-        note(text);
+        if (log) note(log, text);
       });
     child.on("error", (error) => {
       missing = /** @type {NodeJS.ErrnoException} */ (error).code === "ENOENT";
