@@ -18,7 +18,7 @@ import { hashOf, isStamped, readJson, writeJson } from "./stamp.mjs";
 /** @typedef {import("./layout.mjs").Layout} Layout */
 /** @typedef {"cuda" | "cpu"} NativeName */
 /** @typedef {{ engine: string, reason: string, remedy: string }} EngineFailure */
-/** @typedef {{ hash: string, gpu: boolean, engine: string, failures: EngineFailure[] }} EngineRecord */
+/** @typedef {{ hash: string, gpu: boolean, engine: NativeName | "package" | "js", failures: EngineFailure[] }} EngineRecord */
 
 /** The Python version whose wheel is taken, whatever Python runs here: the C library does not depend on it. */
 const WHEEL_PYTHON = "3.11";
@@ -289,6 +289,9 @@ async function tryAddon(addon, name, log) {
   throw new SetupError(`the addon was built but does not load (${lastWords(output)})`, remedy, { log });
 }
 
+/** @param {Layout} at */
+const packageAddon = (at) => join(at.enginePackage, "lib", "napi-v8", "tfjs_binding.node");
+
 /**
  * The npm package's own way: its install script, with the libtensorflow 2.9 that it downloads.
  * @param {Layout} at
@@ -299,7 +302,7 @@ async function installPackageEngine(at, log) {
   const script = join("scripts", "install.js");
   const options = { cwd: at.enginePackage, env, log, timeoutMs: 900_000 };
   const { ok, output } = await run(process.execPath, [script, "cpu", "download"], options);
-  const addon = join(at.enginePackage, "lib", "napi-v8", "tfjs_binding.node");
+  const addon = packageAddon(at);
   if (!ok || !existsSync(addon))
     throw new SetupError(
       `the npm package could not install its own library (${lastWords(output)})`,
@@ -332,8 +335,10 @@ export function hasEngine(at, { gpu = false, retry = false }) {
   const record = readEngineRecord(at);
   if (record?.hash !== recipeHash(at) || (gpu && !record.gpu)) return false;
   if (retry && record.failures.length > 0) return false;
-  const native = record.engine === "cuda" ? "cuda" : "cpu";
-  return record.failures.some((one) => one.engine === "cpu") || hasAddon(at, native);
+  if (record.engine === "js") return true;
+  // It lies in node_modules, which npm may have made again.
+  if (record.engine === "package") return existsSync(packageAddon(at));
+  return hasAddon(at, record.engine);
 }
 
 /** @param {Layout} at @param {NativeName} name @param {(text: string) => void} tell */
@@ -360,7 +365,7 @@ async function makeNative(at, name, tell) {
 export async function installEngine(at, { gpu = false }, tell) {
   const wantsCuda = gpu || (platformKey() === "linux-x64" && gpuName() !== undefined);
   const log = join(at.logs, "engine-package.log");
-  /** @type {[string, () => Promise<void>][]} */
+  /** @type {["cpu" | "package", () => Promise<void>][]} */
   const engines = [
     ["cpu", () => makeNative(at, "cpu", tell)],
     ["package", () => installPackageEngine(at, log)],
@@ -378,13 +383,15 @@ export async function installEngine(at, { gpu = false }, tell) {
     }
   };
   const cuda = wantsCuda && (await attempt("cuda", () => makeNative(at, "cuda", tell)));
+  /** @type {EngineRecord["engine"]} */
   let engine = "js";
   for (const [name, make] of engines)
     if (await attempt(name, make)) {
       engine = name;
       break;
     }
-  const record = { hash: recipeHash(at), gpu: wantsCuda, engine: cuda ? "cuda" : engine, failures };
+  if (cuda) engine = "cuda";
+  const record = { hash: recipeHash(at), gpu: wantsCuda, engine, failures };
   writeJson(recordPath(at), record);
   return record;
 }

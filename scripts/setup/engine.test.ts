@@ -88,6 +88,17 @@ test("without an engine of its own every start says so, and names the command th
   assert.doesNotMatch(again, /\[\d\/\d\]|run the command again/, "no step is made");
 });
 
+test("the npm package's engine is made again with node_modules, in which it lies", async () => {
+  const at = projectWithPython(NO_NETWORK);
+  await withEnvironment({ PATH: fakePath({}) }, () => installEngine(at, {}, () => undefined));
+  writeJson(join(at.engine, "engine.json"), { ...readEngineRecord(at), engine: "package" });
+  assert.equal(hasEngine(at, {}), false);
+  const folder = join(at.enginePackage, "lib", "napi-v8");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, "tfjs_binding.node"), "");
+  assert.equal(hasEngine(at, {}), true);
+});
+
 test("a GPU asked for and not to be had leaves its reason and the other engines", async () => {
   const at = projectWithPython(NO_NETWORK);
   await withEnvironment({ PATH: fakePath({}) }, () => installEngine(at, { gpu: true }, () => undefined));

@@ -55,12 +55,15 @@ export function engineNotes(at) {
   const record = readEngineRecord(at);
   if (!record || record.failures.length === 0) return [];
   const { engine, reason, remedy } = record.failures[0];
-  const now = { cuda: "CUDA", cpu: "the CPU engine", package: "the npm package's older engine" }[
-    record.engine
-  ];
+  const now = {
+    cuda: "CUDA",
+    cpu: "the CPU engine",
+    package: "the npm package's older engine",
+    js: "pure JavaScript, some 100 times slower",
+  }[record.engine];
   return [
     `Note: the ${engine} engine could not be made: ${reason}`,
-    `  The course runs on ${now ?? "pure JavaScript, some 100 times slower"}. To repair: ${remedy}`,
+    `  The course runs on ${now}. To repair: ${remedy}`,
   ];
 }
 
