@@ -68,15 +68,27 @@ function prepareEnvironment(): void {
   legacy.isArray ??= Array.isArray;
 }
 
-function startNative(name: NativeName): Engine {
+/** TensorFlow's CUDA build computes on the CPU where it sees no GPU; a second addon cannot be loaded in its place. */
+function describeNative(
+  name: NativeName,
+  { usesGpu, mayBeCpu }: Record<"usesGpu" | "mayBeCpu", boolean>,
+): Engine {
+  if (name !== "cuda" || usesGpu) return { name, description: DESCRIPTIONS[name], native: true };
+  if (!mayBeCpu) throw new Error("TensorFlow sees no GPU here");
+  return { name: "cpu", description: "the CUDA build on the CPU: TensorFlow sees no GPU here", native: true };
+}
+
+function startNative(name: NativeName, mayBeCpu: boolean): Engine {
   if (!existsSync(addonPath(name))) throw new Error(`no addon at ${addonPath(name)}`);
   const tfjs = packageRequire("@tensorflow/tfjs") as typeof import("@tensorflow/tfjs");
   const binding = packageRequire(addonPath(name));
   packageRequire("@tensorflow/tfjs-node-gpu/dist/register_all_kernels");
   const { NodeJSKernelBackend } = packageRequire("@tensorflow/tfjs-node-gpu/dist/nodejs_kernel_backend");
-  tfjs.registerBackend("tensorflow", () => new NodeJSKernelBackend(binding, "@tensorflow/tfjs-node-gpu"), 3);
+  const backend = new NodeJSKernelBackend(binding, "@tensorflow/tfjs-node-gpu");
+  const engine = describeNative(name, { usesGpu: backend.isUsingGpuDevice, mayBeCpu });
+  tfjs.registerBackend("tensorflow", () => backend, 3);
   tfjs.setBackend("tensorflow");
-  return { name, description: DESCRIPTIONS[name], native: true };
+  return engine;
 }
 
 /** Whether a look for a GPU is worth loading what it takes, a tenth of a second: on Linux its device file is there. */
@@ -100,9 +112,10 @@ function startJs(): Engine {
   return { name: "js", description: DESCRIPTIONS.js, native: false };
 }
 
-function startOne(name: EngineName, byName: boolean): Engine {
+function startOne(name: EngineName, names: readonly EngineName[] | undefined): Engine {
   if (name === "js") return startJs();
-  return name === "webgpu" ? startWebGpu(byName) : startNative(name);
+  if (name === "webgpu") return startWebGpu(names !== undefined);
+  return startNative(name, (names ?? ENGINES).includes("cpu"));
 }
 
 function start(): Engine {
@@ -111,7 +124,7 @@ function start(): Engine {
   const names = requested();
   for (const name of names ?? ENGINES) {
     try {
-      return startOne(name, names !== undefined);
+      return startOne(name, names);
     } catch (error) {
       failures.push(`${name}: ${(error as Error).message}`);
     }
