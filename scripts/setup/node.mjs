@@ -7,14 +7,18 @@ import { readJson } from "./stamp.mjs";
 
 /** @typedef {import("./layout.mjs").Layout} Layout */
 
-export const OLDEST_NODE = 20;
+/** The first that can load tsx by `--import`. */
+const OLDEST_NODE = "20.6";
 
 /**
  * Throws unless this Node is new enough.
  * @param {string} version
  */
 export function checkNode(version = process.versions.node) {
-  if (Number(version.split(".")[0]) >= OLDEST_NODE) return;
+  const [[major, minor], [oldestMajor, oldestMinor]] = [version, OLDEST_NODE].map((one) =>
+    one.split(".").map(Number),
+  );
+  if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
   throw new SetupError(
     `this is Node ${version}, expected ${OLDEST_NODE} or newer`,
     "install a current Node from https://nodejs.org (or: nvm install --lts), then run the command again",

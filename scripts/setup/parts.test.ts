@@ -31,8 +31,9 @@ test("a stamp's hash follows contents, names and missing files", () => {
 });
 
 test("a Node that is too old is told with its version", () => {
-  assert.throws(() => checkNode("18.19.1"), /this is Node 18\.19\.1, expected 20 or newer/);
-  checkNode("24.1.0");
+  assert.throws(() => checkNode("18.19.1"), /this is Node 18\.19\.1, expected 20\.6 or newer/);
+  assert.throws(() => checkNode("20.5.1"), /this is Node 20\.5\.1, expected 20\.6 or newer/);
+  for (const version of ["20.6.0", "20.20.2", "24.1.0"]) checkNode(version);
 });
 
 test("node_modules is stale when missing, interrupted, or in another version; absent optional packages are not", () => {
