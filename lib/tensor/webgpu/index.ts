@@ -45,15 +45,34 @@ function newBackend({ device, info }: Gpu): Backend {
   }
 }
 
-/** Gives the backend its two ways of reading a buffer; both throw what the GPU has refused since the last read. */
+const LOST =
+  "webgpu: the GPU was lost (its driver was reset, or a step took too long). Restart the kernel or the command; smaller batches help.";
+
+/** Gives the backend its two ways of reading a buffer; both throw what the GPU has refused since the last read, or that it is gone. */
 function addReading(backend: Backend, device: GPUDevice): void {
   let refused: string | undefined;
   device.addEventListener("uncapturederror", (event) => {
     event.preventDefault(); // it would be printed
     refused ??= (event as GPUUncapturedErrorEvent).error.message;
   });
+  let lastWords = "";
+  device.lost.then(({ message }) => {
+    lastWords = message;
+  });
   const { bufferManager, tensorMap } = backend;
 
+  function throwRefused(): void {
+    if (refused === undefined) return;
+    const message = refused.replaceAll(/\s+/g, " ");
+    refused = undefined;
+    throw new Error(`webgpu: the GPU refused an op: ${message}`);
+  }
+  /** What Dawn rejects with has no message where the GPU was lost. */
+  function throwLost(error: Error): never {
+    throwRefused();
+    const said = (lastWords || error.message).trim();
+    throw new Error(said ? `${LOST} The driver says: ${said}` : LOST);
+  }
   function copyOf(buffer: GPUBuffer): GPUBuffer {
     const copy = bufferManager.acquireBuffer(buffer.size, GPUBufferUsage.COPY_DST | GPUBufferUsage.MAP_READ);
     backend.ensureCommandEncoderReady();
@@ -66,15 +85,13 @@ function addReading(backend: Backend, device: GPUDevice): void {
     const bytes = copy.getMappedRange().slice(0);
     copy.unmap();
     bufferManager.releaseBuffer(copy);
-    if (refused === undefined) return bytes;
-    const message = refused.replaceAll(/\s+/g, " ");
-    refused = undefined;
-    throw new Error(`webgpu: the GPU refused an op: ${message}`);
+    throwRefused();
+    return bytes;
   }
 
   backend.getBufferData = async (buffer) => {
     const copy = copyOf(buffer);
-    await whenDone(() => copy.mapAsync(GPUMapMode.READ));
+    await whenDone(() => copy.mapAsync(GPUMapMode.READ)).catch(throwLost);
     return take(copy);
   };
   const readOnCpu = backend.readSync.bind(backend);
@@ -82,7 +99,11 @@ function addReading(backend: Backend, device: GPUDevice): void {
     const data = tensorMap.get(dataId);
     if (data.values || data.dtype === "string" || data.dtype === "complex64") return readOnCpu(dataId);
     const copy = copyOf(data.resource);
-    waitFor(() => copy.mapAsync(GPUMapMode.READ));
+    try {
+      waitFor(() => copy.mapAsync(GPUMapMode.READ));
+    } catch (error) {
+      throwLost(error as Error);
+    }
     data.values = tf.util.convertBackendValuesAndArrayBuffer(take(copy), data.dtype);
     return data.values;
   };

@@ -90,6 +90,15 @@ test("what the GPU refuses is an error of the next read, once", there, () => {
   assert.equal(sum, 5);
 });
 
+test("a lost GPU is an error that says so, with the driver's words once they are known", there, () => {
+  const { atOnce, later } = JSON.parse(runThere(place, program("lost")));
+  assert.match(
+    atOnce,
+    /^webgpu: the GPU was lost .*Restart the kernel or the command; smaller batches help\./,
+  );
+  assert.match(later, /smaller batches help\. The driver says: device was destroyed$/i);
+});
+
 /** What a process prints that starts the engines of this name, in this environment. */
 function start(name: string, env: NodeJS.ProcessEnv = process.env): string {
   const code = 'console.log(require("./lib/tensor").engine.description)';

@@ -1,13 +1,6 @@
 /** @file Asks the GPU for more than it has, as a program: prints how each way of reading tells of it, and what is read after. */
 import { rng, tf } from "../..";
-
-async function messageOf(read: () => unknown): Promise<string> {
-  try {
-    return `read ${await read()}`;
-  } catch (error) {
-    return (error as Error).message;
-  }
-}
+import { messageOf } from "./message";
 
 /** The sum of a tensor that no GPU can hold. */
 const tooLarge = () =>
