@@ -118,6 +118,44 @@ turns + turn`;
     assert.equal(await last("[turn, item]"), "[ 'earlier', 7 ]");
   });
 
+  const inOneStatement: Record<string, [string, string]> = {
+    "a later declarator": ["const a1 = 1, b1 = a1 + 1; b1", "2"],
+    "one of let, var and export": [
+      "let a2 = 1, b2 = a2 + 1; var a3 = b2 + 1, b3 = a3 + 1; export const a4 = b3 + 1, b4 = a4 + 1; [b2, b3, b4]",
+      "[ 2, 4, 6 ]",
+    ],
+    "one that calls a function": [
+      "const g1 = (n: number): number => n < 2 ? 1 : n * g1(n - 1), y1 = g1(5); y1",
+      "120",
+    ],
+    "one of using": [
+      "using u1 = { at: 3, [Symbol.dispose]() {} }, v1 = { at: u1.at, [Symbol.dispose]() {} }; v1.at",
+      "3",
+    ],
+    "a pattern's default": [
+      "const o1: any = { q1: 1 }, { q1, r1 = q1, s1 = { q1 } } = o1; [r1, s1]",
+      "[ 1, { q1: 1 } ]",
+    ],
+    "a pattern's key": ["const { k1, [k1]: w1 } = { k1: 'x', x: 5 } as any; w1", "5"],
+  };
+  for (const [name, [cell, shown]] of Object.entries(inOneStatement))
+    test(`${name} sees what its statement declared before it`, async () => {
+      assert.equal(await last(cell), shown);
+    });
+
+  test("declarators of one statement see its new values when the cell is edited and run again", async () => {
+    const cell = (steps: number) =>
+      `const T1 = ${steps}, dt1 = 1 / T1; const { n1, m1 = n1 } = { n1: T1 } as any; [dt1, m1]`;
+    assert.equal(await last(cell(1000), cell(500)), "[ 0.002, 500 ]");
+  });
+
+  test("a function in a pattern sees what a later cell assigns; an error has its declarator's line", async () => {
+    assert.equal(await last("let { p1, get1 = () => p1 } = { p1: 1 } as any;", "p1 = 2; get1()"), "2");
+    const { error } = await kernel.execute("const fine1 = 1,\n  bad1 = JSON.parse('{');");
+    assert.match(error!.traceback.join("\n"), /at Cell \[\d+\]:2:15/);
+    assert.equal(await last("fine1"), "1");
+  });
+
   test("names of the web's globals are free", async () => {
     assert.equal(
       await last(

@@ -21,6 +21,10 @@ export function boundNames(name: ts.BindingName): ts.Identifier[] {
   );
 }
 
+/** The declaration that a name, maybe deep in a pattern, is declared by. */
+const rootOf = (declaration: ts.Declaration): ts.Declaration =>
+  ts.isBindingElement(declaration) ? ts.walkUpBindingElementsAndPatterns(declaration) : declaration;
+
 const hasModifier = (node: ts.Node, kind: ts.SyntaxKind) =>
   ts.canHaveModifiers(node) && (ts.getModifiers(node)?.some((modifier) => modifier.kind === kind) ?? false);
 
@@ -79,15 +83,27 @@ export function rewriteCell(
       if (!symbol) return false;
       const same =
         symbol === local || symbol === (local as unknown as { exportSymbol?: ts.Symbol }).exportSymbol;
-      return same && !isNestedVar(symbol) && !isWithinItself(node, local);
+      return (
+        same && !isNestedVar(symbol) && !isWithinItself(node, local) && !isWithinItsPattern(node, symbol)
+      );
+    };
+
+    /** The last `q` of `{ q, r = q }` is bound but not yet in `$cells`, where a function may look, for it runs later. */
+    const isWithinItsPattern = (node: ts.Node, { declarations }: ts.Symbol) => {
+      const around = ts.findAncestor(node, (outer) =>
+        ts.isFunctionLike(outer) ? "quit" : ts.isVariableDeclaration(outer),
+      ) as ts.VariableDeclaration | undefined;
+      return (
+        around !== undefined &&
+        node.end <= around.name.end &&
+        (declarations?.some((declaration) => rootOf(declaration) === around) ?? false)
+      );
     };
 
     /** A `var` inside a block or at the head of a loop stays with its cell. */
     const isNestedVar = ({ declarations }: ts.Symbol) =>
       declarations?.some((declaration) => {
-        const root = ts.isBindingElement(declaration)
-          ? ts.walkUpBindingElementsAndPatterns(declaration)
-          : declaration;
+        const root = rootOf(declaration);
         if (!ts.isVariableDeclaration(root)) return false;
         const statement = root.parent.parent;
         return !(ts.isVariableStatement(statement) && statement.parent === file);
@@ -139,6 +155,17 @@ export function rewriteCell(
     const assign = (name: ts.Identifier) =>
       f.createExpressionStatement(f.createAssignment(cellsDot(name.text), f.createIdentifier(name.text)));
 
+    /** A statement for each declarator, followed by its assignments: the next declarator finds its names in `$cells`. */
+    const assignEach = (node: ts.VariableStatement): ts.Statement[] => {
+      const { modifiers, declarationList } = node;
+      const { declarations, flags } = declarationList;
+      return declarations.flatMap((one) => {
+        const list = ts.setTextRange(f.createVariableDeclarationList([one], flags), one);
+        const alone = ts.setTextRange(f.createVariableStatement(modifiers, list), one);
+        return [declarations.length > 1 ? alone : node, ...boundNames(one.name).map(assign)];
+      });
+    };
+
     const withoutExport = <T extends ts.Statement>(node: T): T => {
       if (!ts.canHaveModifiers(node) || !hasModifier(node, ts.SyntaxKind.ExportKeyword)) return node;
       const kept = node.modifiers?.filter(
@@ -183,11 +210,7 @@ export function rewriteCell(
       if (ts.isExpressionStatement(visited))
         return [last ? ts.setTextRange(f.createReturnStatement(visited.expression), visited) : visited];
       if (isAmbient(node)) return [visited];
-      if (ts.isVariableStatement(node))
-        return [
-          visited,
-          ...node.declarationList.declarations.flatMap(({ name }) => boundNames(name)).map(assign),
-        ];
+      if (ts.isVariableStatement(visited)) return assignEach(visited);
       if ((ts.isClassDeclaration(node) || ts.isEnumDeclaration(node)) && node.name)
         return [visited, assign(node.name)];
       if (ts.isModuleDeclaration(node) && ts.isIdentifier(node.name) && isInstantiated(checker, node))
