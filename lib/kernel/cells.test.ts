@@ -213,6 +213,17 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
       assert.ok(text.length < 20_200, `${text.length} characters`);
     });
 
+  test("half a character is sent as the sign for what is none, and a text is cut between characters", async () => {
+    const half = String.raw`"👍\\ud83d\ud83d\udc4d\ud83d" + "👍"[0]`;
+    const { stdout, data } = await kernel.execute(
+      `console.log(${half}); ({ toMimeBundle: () => ({ "text/plain": ${half} }) })`,
+    );
+    assert.equal(stdout, "👍\\ud83d👍\ufffd\ufffd\n");
+    assert.equal(data["text/plain"], stdout.trimEnd());
+    const long = `({ [Symbol.for("nodejs.util.inspect.custom")]: () => "x" + "👍".repeat(15_000) })`;
+    assert.ok((await last(long))?.startsWith(`x${"👍".repeat(9999)}\n… 10002 more`));
+  });
+
   test("a tensor shows its shape, type and values", async () => {
     const text = await last(`import { tf } from "../../lib/tensor";`, "tf.tensor2d([[1, 2], [3, 4]])");
     assert.match(text!, /^Tensor float32 \[2, 2\]\n\s*\[\[1, 2\],\n\s*\[3, 4\]\]$/);

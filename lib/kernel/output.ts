@@ -5,7 +5,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { Origin } from "./interrupt";
 import { tell } from "./link";
 import type { Bundle, CommMessage, OutputApi } from "./messages";
-import { displayed, toJson } from "./show";
+import { betweenCharacters, displayed, toJson } from "./show";
 import { addPending, type Signals } from "./signals";
 
 export interface DisplayOptions {
@@ -41,9 +41,7 @@ const MAX_TEXT = 4 << 20;
 
 function* pieces(text: string): Generator<string> {
   for (let at = 0; at < text.length; ) {
-    let end = Math.min(text.length, at + MAX_TEXT);
-    const unit = text.charCodeAt(end - 1);
-    if (end < text.length && unit >= 0xd800 && unit < 0xdc00) end--;
+    const end = betweenCharacters(text, Math.min(text.length, at + MAX_TEXT));
     yield text.slice(at, end);
     at = end;
   }

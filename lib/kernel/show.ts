@@ -49,11 +49,17 @@ function describeFloats(values: Float32Array): string {
 
 const MOST_CHARACTERS = 20_000;
 
+/** `end`, or the place before it where it would part a pair of surrogates, which is one character. */
+export function betweenCharacters(text: string, end: number): number {
+  const unit = text.charCodeAt(end - 1);
+  return end < text.length && unit >= 0xd800 && unit < 0xdc00 ? end - 1 : end;
+}
+
 /** A long text slows down the page that holds it, and each saving of the notebook. */
 function cut(text: string): string {
-  const more = text.length - MOST_CHARACTERS;
-  if (more <= 0) return text;
-  return `${text.slice(0, MOST_CHARACTERS)}\n… ${more} more characters; console.dir(…, { depth: null, maxArrayLength: null }) prints all`;
+  if (text.length <= MOST_CHARACTERS) return text;
+  const end = betweenCharacters(text, MOST_CHARACTERS);
+  return `${text.slice(0, end)}\n… ${text.length - end} more characters; console.dir(…, { depth: null, maxArrayLength: null }) prints all`;
 }
 
 /** The value as text. */

@@ -84,11 +84,16 @@ export function decode(frames: Buffer[], signer: Signer): Message {
   };
 }
 
+/** As JSON in UTF-8, which has no half a pair of surrogates: a notebook that held one could not be saved. */
+const toFrame = (part: object): Buffer => {
+  const text = JSON.stringify(part);
+  if (!text.includes("\\ud")) return Buffer.from(text);
+  return Buffer.from(text.replace(/(?<!\\)((?:\\\\)*)\\ud[89a-f][0-9a-f]{2}/g, "$1\\ufffd"));
+};
+
 /** Message to frames, signed. */
 export function encode(message: Message, signer: Signer): (Buffer | string | Uint8Array)[] {
-  const parts = [message.header, message.parent, message.metadata, message.content].map((part) =>
-    Buffer.from(JSON.stringify(part)),
-  );
+  const parts = [message.header, message.parent, message.metadata, message.content].map(toFrame);
   return [...message.identities, DELIMITER, signer.sign(parts), ...parts, ...message.buffers];
 }
 
