@@ -56,7 +56,8 @@ export class InterruptSwitch {
   async run<T>(request: string, work: () => T | Promise<T>): Promise<T> {
     const origin = this.#begin(request);
     this.#active = origin;
-    this.#rest();
+    // A Stop that was pressed since the run was asked for is this one's.
+    if (Atomics.load(this.#signals, INTERRUPT) !== Interrupt.requested) this.#rest();
     const stopped = new Promise<never>((_, reject) => {
       this.#reject = reject;
     });

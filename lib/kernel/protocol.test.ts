@@ -154,6 +154,32 @@ await null;`;
     assert.equal(await kernel.text("2"), "2");
   });
 
+  test("a cell that Stop came too late to end is the last of those that wait", async (t) => {
+    const gate = makeGate();
+    t.after(gate.open);
+    const native = kernel.submit(`console.log("in it"); ${gate.inNativeCall} 1;`);
+    const next = kernel.submit("2");
+    await kernel.printed(native, "in it");
+    await kernel.request("interrupt_request", {}, "control");
+    gate.open();
+    assert.equal((await kernel.result(native)).reply.status, "ok");
+    assert.equal((await kernel.result(next)).reply.status, "aborted");
+    assert.equal(await kernel.text("3"), "3");
+  });
+
+  test("Stop ends a cell that is compiled and waits only for what an ended one does", async (t) => {
+    const gate = makeGate();
+    t.after(gate.open);
+    const ended = kernel.submit(`setTimeout(() => { console.log("in it"); ${gate.inNativeCall} }, 500);`);
+    await kernel.result(ended);
+    await kernel.printed(ended, "in it");
+    const id = kernel.submit("while (true);");
+    await kernel.request("complete_request", { code: "Mat", cursor_pos: 3 }); // compiled before this is answered
+    await kernel.request("interrupt_request", {}, "control");
+    gate.open();
+    assert.equal((await kernel.result(id)).error?.ename, "KeyboardInterrupt");
+  });
+
   test("after an error of a silent request, which no reader sees, the cells that wait run", async () => {
     const gate = makeGate();
     const failing = kernel.submit(`${gate.inLoop} throw new Error("unseen");`, { silent: true });

@@ -48,6 +48,8 @@ let executionCount = 0;
 const headers = new Map<string, Header>();
 const waiting: Message[] = [];
 let running: Message | undefined;
+/** What ran when Stop was last pressed; it may end well all the same, having nothing left to do. */
+let stopped: Message | undefined;
 const history = new History();
 /** The target names of the open comms, by id: known here so that they can be told while the runner is busy. */
 const comms = new Map<string, string>();
@@ -223,7 +225,7 @@ async function execute(request: Message): Promise<void> {
     };
   }
   reply("shell", request, { ...answer, execution_count: executionCount });
-  if (failure && !silent && (content.stop_on_error ?? true)) abortWaiting();
+  if ((failure || stopped === request) && !silent && (content.stop_on_error ?? true)) abortWaiting();
   publishStatus("idle", header);
 }
 
@@ -269,8 +271,10 @@ const commOf = (type: CommMessage["type"], { content, metadata, buffers }: Messa
 
 function interrupt(): void {
   stopChecking();
+  stopped = running;
   Atomics.store(signals, INTERRUPT, Interrupt.requested);
-  tell(runnerPort, "interrupt", running === undefined);
+  tell(runnerPort, "interrupt", !running && waiting.length === 0);
+  if (!running) abortWaiting(); // between two cells it is for those to come
 }
 
 async function shutDown(channel: Channel, request: Message): Promise<void> {
