@@ -1,7 +1,7 @@
 /** @file Charts with one pair of axes: lines, histograms, bars. Pure: numbers in, Plotly JSON out. */
 import type { Layout, LayoutAxis, PlotData } from "plotly.js";
 import type { Figure } from "../figure";
-import { noticeIfBlank } from "./notice";
+import { noticeIfBlank, noticeIfNoneFinite } from "./notice";
 import { column, extent, isTensorLike, linspace, type Numbers, toNumbers } from "./numbers";
 import { axis, baseLayout, colour, type FigureOptions, logAxis, NEUTRAL, paler } from "./style";
 
@@ -140,7 +140,8 @@ export function histogram(
     name,
     values: toNumbers(values, `histogram: "${name}"`),
   }));
-  const range = options.range ?? extent(named.flatMap(({ values }) => values));
+  const all = named.flatMap(({ values }) => values);
+  const range = options.range ?? extent(all);
   const data = named.map(({ name, values }, index) => ({
     ...bins1d(values, range, bins),
     name,
@@ -160,6 +161,7 @@ export function histogram(
     barmode: "overlay",
     bargap: 0,
     showlegend: data.length + curve.length + uprights.length > 1,
+    ...noticeIfNoneFinite(all),
   };
   return { data: [...data, ...curve, ...uprights], layout };
 }

@@ -79,6 +79,8 @@ test("values of which none can be drawn: the figure says why, in its picture and
   const diverged = scatter([[Number.NaN, Number.NaN]]);
   assert.deepEqual(reasons(diverged), ["Nothing to draw: all values are NaN or infinite."]);
   assert.equal(reasons(bars({ a: -1 }, { logY: true })).length, 1);
+  for (const diverging of [histogram([Number.NaN, Infinity]), heatmap([[Number.NaN], [-Infinity]])])
+    assert.deepEqual(reasons(diverging), reasons(diverged));
   const both = panels({ good: lines({ a: [1] }), negative });
   assert.deepEqual(
     both.layout.annotations?.map(({ xref }) => xref),
@@ -89,6 +91,9 @@ test("values of which none can be drawn: the figure says why, in its picture and
     lines({ a: [-1] }),
     lines({ a: [] }, { logY: true }),
     scatter([[0, 0]]),
+    histogram({ a: [Number.NaN], b: [1] }, { range: [2, 3] }),
+    histogram([]),
+    heatmap([[Number.NaN, 0]]),
     animation({ 0: scatter([[0, 0]]), 1: diverged }),
   ])
     assert.deepEqual(reasons(drawn), []);

@@ -23,6 +23,10 @@ export function noticeIfBlank(
   return { annotations: [notice(reasonOf(axes))] };
 }
 
+/** The same for values that are counted or coloured: samples, the cells of a map. */
+export const noticeIfNoneFinite = (values: readonly number[]): Pick<Partial<Layout>, "annotations"> =>
+  values.length === 0 || values.some(Number.isFinite) ? {} : { annotations: [notice(reasonOf({}))] };
+
 function reasonOf(axes: LogAxes): string {
   const logs = (["logX", "logY"] as const).filter((name) => axes[name]);
   if (logs.length === 0) return "Nothing to draw: all values are NaN or infinite.";

@@ -2,7 +2,7 @@
 import type { Layout, PlotData } from "plotly.js";
 import type { Figure } from "../figure";
 import { panels } from "./compose";
-import { noticeIfBlank } from "./notice";
+import { noticeIfBlank, noticeIfNoneFinite } from "./notice";
 import {
   column,
   extent,
@@ -130,6 +130,7 @@ export function heatmap(field: Field, options: FieldOptions = {}): Figure {
     ...baseLayout(options),
     xaxis: axis(options.xTitle, { showgrid: false, ...(equalAxes ? { constrain: "domain" } : {}) }),
     yaxis: axis(options.yTitle, { showgrid: false, ...equal }),
+    ...noticeIfNoneFinite(rows.flat()),
   };
   return { data: [trace], layout };
 }
