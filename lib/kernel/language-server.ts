@@ -30,7 +30,10 @@ export function startServer(address: string, project: string): void {
   let clients = 0;
   let end: NodeJS.Timeout | undefined;
   const endLater = () => {
-    end = setTimeout(() => process.exit(0), LINGER_MS);
+    end = setTimeout(() => {
+      rmSync(address, { force: true }); // where it lies, a kernel takes it that a server is there
+      process.exit(0);
+    }, LINGER_MS);
   };
   const server = createServer((socket) => {
     clients++;

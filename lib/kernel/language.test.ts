@@ -114,8 +114,10 @@ describe("the language server", { ...options, skip: options.skip ?? noSockets },
     const kernel = await start();
     const pids = server.pids();
     assert.equal(pids.length, 1);
+    assert.equal(server.sockets().length, 1);
     kernel.killServer();
     await until(() => !kernel.isRunning() && pids.every((pid) => !isRunning(pid)), "kernel and server end");
+    assert.deepEqual(server.sockets(), [], "the next kernel would not start a server early");
   });
 });
 

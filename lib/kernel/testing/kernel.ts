@@ -1,7 +1,15 @@
 /** @file The real kernel, started and spoken to through jupyter_client, for tests. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { availableParallelism, loadavg, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
@@ -120,7 +128,7 @@ export async function until(holds: () => boolean, what: string, timeoutMs = 60_0
 }
 
 /** A folder for the language server's socket: kernels with this environment share a server with no others. */
-export function ownServer(): { env: NodeJS.ProcessEnv; pids(): number[] } {
+export function ownServer(): { env: NodeJS.ProcessEnv; pids(): number[]; sockets(): string[] } {
   const folder = mkdtempSync(join(tmpdir(), "kernel-test-"));
   made.push(folder);
   const pids = () =>
@@ -128,7 +136,11 @@ export function ownServer(): { env: NodeJS.ProcessEnv; pids(): number[] } {
       .split("\n")
       .filter((line) => line.includes("language-server.js") && line.includes(folder))
       .map((line) => Number.parseInt(line, 10));
-  return { env: { XDG_RUNTIME_DIR: folder }, pids };
+  const sockets = () =>
+    readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) =>
+      entry.isSocket() ? [entry.name] : [],
+    );
+  return { env: { XDG_RUNTIME_DIR: folder }, pids, sockets };
 }
 
 /**
