@@ -129,7 +129,10 @@ export function startKernel(options: KernelOptions): void {
     run: async (cell, name, request, allowStdin) => {
       output.latest = request;
       output.allowStdin = allowStdin;
-      const outcome = await runner.run(cell, name, request);
+      output.running = request;
+      const outcome = await runner.run(cell, name, request).finally(() => {
+        output.running = undefined;
+      });
       await new Promise(setImmediate); // Node tells of warnings and of rejections that nobody waits for only now
       rest();
       return outcome;

@@ -32,6 +32,8 @@ export interface Output extends Omit<KernelDisplay, "detached"> {
   /** The request whose outputs these are when nothing tells where code comes from. */
   latest: string;
   allowStdin: boolean;
+  /** The request whose cell runs now, the only one that the front end lets ask. */
+  running: string | undefined;
 }
 
 type Send = <K extends keyof OutputApi>(method: K, ...args: Parameters<OutputApi[K]>) => void;
@@ -59,6 +61,7 @@ export function createOutput(
   const output: Output = {
     latest: "",
     allowStdin: false,
+    running: undefined,
     print(name, text) {
       for (const piece of pieces(text)) {
         send("stream", origin(), name, piece);
@@ -87,6 +90,8 @@ export function createOutput(
       if (!output.allowStdin)
         return Promise.reject(new Error("prompt: this front end takes no input (it runs cells unattended)"));
       const request = origin();
+      if (request !== output.running)
+        return Promise.reject(new Error("prompt: its cell has ended; ask while it runs"));
       if (asked?.request === request)
         return Promise.reject(new Error("prompt: an earlier question waits for its answer; await it first"));
       send("askInput", request, question, password);

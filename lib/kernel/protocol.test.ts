@@ -206,6 +206,21 @@ await null;`;
     assert.match(error!.evalue, /takes no input/);
   });
 
+  test("prompt outside its cell fails, and the answer to the cell that runs stays that cell's", async () => {
+    const late = kernel.submit(
+      `setTimeout(() => prompt("late? ").catch((error) => console.log(error.message)), 300);`,
+    );
+    await kernel.printed(late, "prompt: its cell has ended; ask while it runs");
+    const later =
+      kernel.submit(`let asks = () => {}; const asking = new Promise<void>((done) => { asks = done; });
+void asking.then(() => prompt("late? ").catch((error) => console.log(error.message)));`);
+    await kernel.result(later);
+    const id = kernel.submit(`const own = prompt("own? "); asks(); await own`);
+    await kernel.printed(later, "prompt: its cell has ended; ask while it runs");
+    kernel.command({ op: "input", value: "Ada" });
+    assert.equal((await kernel.result(id)).data["text/plain"], "'Ada'");
+  });
+
   test("silent cells and user_expressions", async () => {
     const silent = await kernel.execute(`"unseen"`, { silent: true, store_history: false });
     assert.deepEqual(
