@@ -6,7 +6,6 @@
  */
 import "./engine";
 
-import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { bitsSummary, type Evaluation, type Rows, rowsOf } from "../lib/metrics";
@@ -25,12 +24,12 @@ import {
 } from "./evaluate/stages";
 import { openStore } from "./evaluate/store";
 import { withFolder } from "./lock.mjs";
+import { mark } from "./mark";
 import { interruption, runMain, showBar } from "./progress";
 import { planOf, refuseClasses } from "./sample/request";
 import { loadImages, markOf } from "./train/images";
 
-const fingerprint = (path: string): string =>
-  createHash("sha256").update(readFileSync(path)).digest("hex").slice(0, 16);
+const fingerprint = (path: string): string => mark(readFileSync(path));
 
 /** Shows each stage's bar, the time left from this start's own pace. */
 function watchStages(): Watch {
@@ -55,9 +54,9 @@ function guidanceFor({ options }: Request, { net }: TrainedModel): number | unde
 
 /** The model of a checkpoint and the fingerprint of just that file. Throws where a run replaced it meanwhile. */
 function openWhole(path: string): { trained: TrainedModel; mark: string } {
-  const mark = fingerprint(path);
+  const before = fingerprint(path);
   const trained = openModel(path);
-  if (fingerprint(path) === mark) return { trained, mark };
+  if (fingerprint(path) === before) return { trained, mark: before };
   throw new Error(`${path} was replaced while it was read, by a run in training? Start again.`);
 }
 
@@ -80,7 +79,7 @@ function samplerName(
 
 async function evaluate(request: Request): Promise<Evaluation> {
   const { options, seed, n, rows, draws, clip } = request;
-  const { trained, mark } = openWhole(request.checkpoint);
+  const { trained, mark: checkpoint } = openWhole(request.checkpoint);
   const { config, model, step } = trained;
   if (step !== (request.trainedSteps ?? step))
     throw new Error(
@@ -100,9 +99,9 @@ async function evaluate(request: Request): Promise<Evaluation> {
   if (!request.json) console.log(`${description}\n${engine.description}`);
 
   const store = openStore(request.out, {
-    checkpoint: mark,
+    checkpoint,
     data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images of mark ${markOf(train, test)}`,
-    plan: createHash("sha256").update(JSON.stringify(plan)).digest("hex").slice(0, 16),
+    plan: mark(JSON.stringify(plan)),
     ...{ n, seed, rows, draws, parts, images, reference, clip },
     ...(guidance !== undefined && { guidance }),
   });

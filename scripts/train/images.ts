@@ -1,7 +1,7 @@
 /** @file The images of a run, loaded from a folder or downloaded, and checked against the net that is to see them. */
-import { createHash } from "node:crypto";
 import { cifar10, type DownloadProgress, type ImageSet, mnist } from "../../lib/data";
 import { imageShape, type RunConfig } from "../../lib/training";
+import { mark } from "../mark";
 
 export interface Images {
   train: ImageSet;
@@ -37,9 +37,6 @@ export async function loadImages(config: RunConfig, options: ImageOptions): Prom
   return images;
 }
 
-/** A mark of all pixels and labels of these sets, the first 16 digits of their sha256. */
-export function markOf(...sets: readonly ImageSet[]): string {
-  const hash = createHash("sha256");
-  for (const { images, labels } of sets) hash.update(images).update(labels);
-  return hash.digest("hex").slice(0, 16);
-}
+/** The mark of all pixels and labels of these sets. */
+export const markOf = (...sets: readonly ImageSet[]): string =>
+  mark(...sets.flatMap(({ images, labels }) => [images, labels]));
