@@ -77,8 +77,8 @@ export function createOutput(
         metadata: { ...metadata, ...transient },
         transient,
       });
-      addPending(signals, 0);
       send("display", origin(), content, update, []);
+      addPending(signals, content.length);
     },
     clearOutput(wait = false) {
       send("clearOutput", origin(), wait);

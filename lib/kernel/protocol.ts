@@ -99,15 +99,22 @@ function publish(
   parent: Header | Record<string, never>,
   content: Content,
   buffers: Uint8Array[] = [],
+  sent?: () => void,
 ) {
   flushStream();
-  sockets.iopub(createMessage(type, parent, content, { ...topic(type), buffers }));
+  sockets.iopub(createMessage(type, parent, content, { ...topic(type), buffers }), sent);
 }
 
 const outputs: OutputApi = {
   stream: print,
   display: (request, content, update, buffers) =>
-    publish(update ? "update_display_data" : "display_data", parentOf(request), JSON.parse(content), buffers),
+    publish(
+      update ? "update_display_data" : "display_data",
+      parentOf(request),
+      JSON.parse(content),
+      buffers,
+      () => removePending(signals, content.length),
+    ),
   clearOutput: (request, wait) => publish("clear_output", parentOf(request), { wait }),
   comm: (request, message) => {
     noteComm(message);

@@ -18,7 +18,7 @@ export function createSignals(): Signals {
   return new Int32Array(new SharedArrayBuffer(8));
 }
 
-/** Above this the reader's code waits until what it printed has gone out: a flood must not fill the memory. */
+/** Above this the reader's code waits until what it printed and displayed has gone out: a flood must not fill the memory. */
 const MAX_PENDING_BYTES = 16 << 20;
 
 /** Counts bytes on their way to the protocol's thread, and blocks while they are too many. */
