@@ -28,6 +28,7 @@ import {
   saveClassifier,
 } from "../lib/training";
 import { withFolder } from "./lock.mjs";
+import { thousands } from "./markdown";
 import { type Options, readOptions } from "./options";
 import { interruption, runMain, showBar, statusOf } from "./progress";
 import { addLine, checkpointPath, keepLines, metricsPath } from "./train/folder";
@@ -76,9 +77,7 @@ async function prepare(options: Given, data: ImageData, out: string): Promise<Ru
   const training = classifierTrainer({ ...config, net, data: train });
   if (from) resume(training, from);
   console.log(`${description}\n${engine.description}`);
-  console.log(
-    `${classifierParameterCount(config.net).toLocaleString("en")} weights, ${training.steps} steps`,
-  );
+  console.log(`${thousands(classifierParameterCount(config.net))} weights, ${training.steps} steps`);
   return { config, net, training, test, out };
 }
 

@@ -16,6 +16,7 @@ import {
   saveAverages,
   writeWhole,
 } from "../lib/training";
+import { thousands } from "./markdown";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
 import { checkpointPath, type Metric, readMetrics, readStarts } from "./train/folder";
@@ -88,6 +89,6 @@ async function main(): Promise<void> {
   console.log(`${out}: ${step(checkpoint)}, ${(size / 1e6).toFixed(2)} MB, ${about.hours} hours of training`);
 }
 
-const step = (checkpoint: Checkpoint) => `${checkpoint.step.toLocaleString("en")} steps`;
+const step = (checkpoint: Checkpoint) => `${thousands(checkpoint.step)} steps`;
 
 if (require.main === module) runMain("export", main);

@@ -1,5 +1,8 @@
 /** @file Tables as Markdown has them, and numbers in them. */
 
+/** `20,000`. */
+export const thousands = (value: number): string => value.toLocaleString("en");
+
 /** `4.357 ± 0.034`, or without ± where no standard error is known. */
 export function plusMinus(
   { mean, standardError }: { mean: number; standardError: number },

@@ -21,6 +21,7 @@ import {
   trainer,
 } from "../lib/training";
 import { withFolder } from "./lock.mjs";
+import { thousands } from "./markdown";
 import { interruption, runMain, showBar, showLine, statusOf } from "./progress";
 import { addMetric, checkpointPath, openFolder } from "./train/folder";
 import { loadImages, markOf } from "./train/images";
@@ -28,7 +29,7 @@ import { parseRequest, type Request, USAGE } from "./train/request";
 
 /** The trainer at its first or next step. */
 function prepare({ config, from }: Request, train: ImageSet): Trainer {
-  console.log(`${parameterCount(config.net).toLocaleString("en")} weights, ${describe(config)}`);
+  console.log(`${thousands(parameterCount(config.net))} weights, ${describe(config)}`);
   const { net, schedule } = buildRun(config);
   const batches = imageBatches(train);
   const { flip, decaySteps } = config;

@@ -7,7 +7,7 @@ import { fidName } from "../../lib/metrics";
 import { isShipped, type ShippedModel, shipped } from "../../lib/training";
 import { comparable, type SweepRow } from "../compare/sweep";
 import { sweepPage } from "../compare/sweep-report";
-import { markdown, plusMinus } from "../markdown";
+import { markdown, plusMinus, thousands } from "../markdown";
 
 /** Models that were trained and measured alike, to be compared. */
 const TWINS = ["cifar10", "cifar10-eps", "cifar10-mean", "cifar10-x0"] as const;
@@ -48,8 +48,6 @@ export function withSection(readme: string, section: string): string {
     throw new Error(`readme: the README has no "${BEGIN}" … "${END}". Put both back, on lines of their own.`);
   return `${readme.slice(0, begin + BEGIN.length)}\n${section ? `\n${section}\n\n` : ""}${readme.slice(end)}`;
 }
-
-const thousands = (value: number): string => value.toLocaleString("en");
 
 function madeOf({ name, config, about }: ShippedModel): Record<string, string> {
   return {
