@@ -8,7 +8,7 @@ import {
   type PublishedRow,
 } from "../../lib/metrics";
 import { bars, type Figure, lines, panels } from "../../lib/notebook";
-import { markdown, plusMinus } from "../markdown";
+import { markdown, plusMinus, thousands } from "../markdown";
 import type { SweepRow, SweepRun } from "./sweep";
 
 /** One configuration, over its seeds. */
@@ -117,7 +117,7 @@ export function sweepTitle(rows: readonly SweepRow[]): string {
   const [{ config, evaluation }] = rows;
   const { samples, bits, sampler } = evaluation;
   const seeds = new Set(rows.map((row) => row.config.seed)).size;
-  return `${evaluation.step} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${samples.floorN}; KID by ${samples.kid.samples.reference} images of the reference, precision and recall by as many as samples; bits/dim on ${bits.images} test images${bits.withoutClass ? ", without a class" : ""}, ± over ${seeds > 1 ? "images and seeds, all others over seeds" : "images"}`;
+  return `${thousands(evaluation.step)} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${thousands(samples.floorN)}; KID by ${thousands(samples.kid.samples.reference)} images of the reference, precision and recall by as many as samples; bits/dim on ${thousands(bits.images)} test images${bits.withoutClass ? ", without a class" : ""}, ± over ${seeds > 1 ? "images and seeds, all others over seeds" : "images"}`;
 }
 
 /** The published rows that stand beside the sweep. */
