@@ -1,7 +1,7 @@
 /**
  * @file `npm run -s compare -- --data moons --parameterizations mean,x0,eps,v --weightings vlb,simple --seeds 3
  * --steps 4000 [--out DIR] [--json]`: the grid of lesson 04, trained, judged, drawn and put into a table; and
- * `npm run -s compare -- --configs LIST --data DIR`, the same on images (`compare/sweep.ts`).
+ * `npm run -s compare -- --configs LIST --data DIR`, the same on images (`compare/request.ts`).
  *
  * Each finished row is kept in the folder, so that the same command goes on where it was interrupted. With --json the
  * rows are the only thing on standard output.
@@ -29,20 +29,12 @@ import {
   summarize,
 } from "../lib/training/comparison";
 import { comparisonFigures } from "./compare/figures";
+import { recipesReport } from "./compare/recipes-report";
+import { parseSweep, SWEEP_USAGE } from "./compare/request";
+import { collectSweep } from "./compare/rows";
 import { openStore, type Store } from "./compare/store";
-import { collectSweep, Interrupted, parseSweep, runSweep, SWEEP_USAGE } from "./compare/sweep";
-import {
-  missingLine,
-  PUBLISHED,
-  PUBLISHED_TITLE,
-  publishedColumns,
-  summarizeSweep,
-  sweepColumns,
-  sweepFigure,
-  sweepPage,
-  sweepReading,
-  sweepTitle,
-} from "./compare/sweep-report";
+import { Interrupted, runSweep } from "./compare/sweep";
+import { sweepReport } from "./compare/sweep-report";
 import { markdown, plusMinus } from "./markdown";
 import { readOptions } from "./options";
 
@@ -193,29 +185,28 @@ async function compareImages(args: readonly string[]): Promise<void> {
   const request = parseSweep(args);
   if (request === "help") return console.log(SWEEP_USAGE);
   const failed = request.collect ? [] : await runSweep(request);
-  const { rows, missing } = collectSweep(request.runs, failed);
-  const summaries = summarizeSweep(rows);
-  const [columns, figure] = [sweepColumns(summaries), sweepFigure(summaries)];
-  const json = JSON.stringify({ rows, missing: missing.map(({ name }) => name), published: PUBLISHED });
+  const sweep = collectSweep(request.runs, { failed, recipes: request.recipes });
+  const { page, figure, tables, words, published } = (request.recipes ? recipesReport : sweepReport)(sweep);
+  const json = JSON.stringify({
+    rows: sweep.rows,
+    missing: sweep.missing.map(({ name }) => name),
+    published,
+  });
   const write = (name: string, content: string | Uint8Array) => writeWhole(join(request.out, name), content);
   mkdirSync(request.out, { recursive: true });
-  write("table.md", `${sweepPage(rows, { missing })}\n`);
+  write("table.md", `${page}\n`);
   write("figure.json", JSON.stringify(figure));
   write("figure.png", await render(figure));
   write("rows.json", json);
   tell(`table.md, figure.png, figure.json and rows.json are in ${relative(".", request.out) || "."}\n`);
-  if (missing.length > 0) process.exitCode = 1;
+  if (sweep.missing.length > 0) process.exitCode = 1;
   if (request.json) return console.log(json);
-  for (const bundle of [
-    table(columns, { title: sweepTitle(rows) }),
-    table(publishedColumns(), { title: PUBLISHED_TITLE }),
-  ])
-    console.log(`${bundle["text/plain"]}\n`);
-  console.log([...missingLine(missing), sweepReading(rows)].join("\n\n"));
+  for (const { columns, title } of tables) console.log(`${table(columns, { title })["text/plain"]}\n`);
+  console.log(words.join("\n\n"));
 }
 
 const isSweep = (args: readonly string[]): boolean =>
-  args.some((arg) => /^--(configs|collect)(=|$)/.test(arg));
+  args.some((arg) => /^--(configs|collect|recipes)(=|$)/.test(arg));
 
 async function main(): Promise<void> {
   const args = process.argv.slice(2);

@@ -9,7 +9,19 @@ import {
 } from "../../lib/metrics";
 import { bars, type Figure, lines, panels } from "../../lib/notebook";
 import { markdown, plusMinus, thousands } from "../markdown";
-import type { SweepRow, SweepRun } from "./sweep";
+import type { SweepRun } from "./request";
+import type { Sweep, SweepRow } from "./rows";
+
+/** A comparison for people: as a page of Markdown, and in pieces. */
+export interface SweepReport {
+  page: string;
+  figure: Figure;
+  tables: { columns: Record<string, string>[]; title: string }[];
+  /** What stands below the tables. */
+  words: string[];
+  /** Published rows beside it. */
+  published: readonly PublishedRow[];
+}
 
 /** One configuration, over its seeds. */
 export interface SweepSummary {
@@ -115,9 +127,17 @@ export function sweepColumns(summaries: readonly SweepSummary[]): Record<string,
 /** What all rows have in common, in one line. */
 export function sweepTitle(rows: readonly SweepRow[]): string {
   const [{ config, evaluation }] = rows;
-  const { samples, bits, sampler } = evaluation;
   const seeds = new Set(rows.map((row) => row.config.seed)).size;
-  return `${thousands(evaluation.step)} steps of ${config.batchSize} images each; ${fidName(samples)}, ${sampler}, floor at n = ${thousands(samples.floorN)}; KID by ${thousands(samples.kid.samples.reference)} images of the reference, precision and recall by as many as samples; bits/dim on ${thousands(bits.images)} test images${bits.withoutClass ? ", without a class" : ""}, ± over ${seeds > 1 ? "images and seeds, all others over seeds" : "images"}`;
+  return `${thousands(evaluation.step)} steps of ${config.batchSize} images each; ${measuredAs(evaluation)}, ± over ${seeds > 1 ? "images and seeds, all others over seeds" : "images"}`;
+}
+
+/** How a model was measured, its floor with it, in one line. */
+export function measuredAs({ samples, bits, sampler }: Evaluation): string {
+  return [
+    `${fidName(samples)}, ${sampler}, floor at n = ${thousands(samples.floorN)}`,
+    `KID by ${thousands(samples.kid.samples.reference)} images of the reference, precision and recall by as many as samples`,
+    `bits/dim on ${thousands(bits.images)} test images${bits.withoutClass ? ", without a class" : ""}`,
+  ].join("; ");
 }
 
 /** The published rows that stand beside the sweep. */
@@ -233,4 +253,19 @@ function publishedFigure(): Figure {
   for (const { source, predicts, trainedOn, fid } of rows)
     values[`${predicts}, ${shortened(trainedOn)}`] = { [group(source)]: fid as number };
   return bars(values, { yTitle: "FID", logY: true });
+}
+
+/** The comparison of twins for people. */
+export function sweepReport({ rows, missing }: Sweep): SweepReport {
+  const summaries = summarizeSweep(rows);
+  return {
+    page: sweepPage(rows, { missing }),
+    figure: sweepFigure(summaries),
+    tables: [
+      { columns: sweepColumns(summaries), title: sweepTitle(rows) },
+      { columns: publishedColumns(), title: PUBLISHED_TITLE },
+    ],
+    words: [...missingLine(missing), sweepReading(rows)],
+    published: PUBLISHED,
+  };
 }

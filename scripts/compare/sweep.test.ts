@@ -8,7 +8,9 @@ import { estimate } from "../../lib/elbo";
 import { DDPM_TABLE_2, DISTILLATION_TABLE_1 } from "../../lib/metrics";
 import { smallRun, writeCifar10, writeClassifier } from "../../lib/testing/images";
 import { loadCheckpoint, type RunConfig } from "../../lib/training";
-import { collectSweep, parseSweep, type SweepRow } from "./sweep";
+import { differences, recipeColumns } from "./recipes-report";
+import { parseSweep } from "./request";
+import { collectSweep, type SweepRow } from "./rows";
 import { summarizeSweep, sweepColumns, sweepFigure, sweepReading, sweepTitle } from "./sweep-report";
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-sweep-"));
@@ -203,4 +205,92 @@ test("seeds get folders of their own, the first one that of the jobs", () => {
       ["x0-seed1", 1, 7],
     ],
   );
+});
+
+test("recipes may differ in all but the data, each takes its own steps, and a loss stands only beside one of its kind", () => {
+  mkdirSync(at("recipes"));
+  const wide = { ...base.net, channels: 8 };
+  configFile("recipes/base", { steps: 4 });
+  configFile("recipes/wide", { net: wide, batchSize: 4, steps: 3 });
+  const given = (...more: string[]) => [
+    ...["--recipes", "--configs", at("recipes"), "--data", folder, "--runs", at("recipe-runs")],
+    ...[...evaluation, "--sampler-steps", "5", ...more],
+  ];
+  const first = compare(...given("--json"));
+  assert.equal(first.status, 0, first.stderr);
+  const { rows, missing, published } = JSON.parse(first.stdout) as { rows: SweepRow[] } & Record<string, []>;
+  assert.deepEqual([missing, published], [[], []]);
+  assert.deepEqual(
+    rows.map(({ name, evaluation: { step, sampler } }) => [name, step, sampler.slice(0, 13)]),
+    [
+      ["base", 4, "ddim, 5 steps"],
+      ["wide", 3, "ddim, 5 steps"],
+    ],
+  );
+  const ofX0 = { ...rows[0], name: "x0", config: { ...rows[0].config, parameterization: "x0" as const } };
+  const columns = recipeColumns([...rows, ofX0]);
+  const of = (recipe: string) => columns.find((row) => row.recipe === recipe) as Record<string, string>;
+  assert.equal(of("base")["differs in"], "");
+  assert.equal(of("wide")["differs in"], "channels 8, batchSize 4");
+  assert.equal(of("x0").loss, "", "an error of x0 is no error of ε");
+  const { loss, lossImages, secondsPerStep } = rows[1].training as NonNullable<SweepRow["training"]>;
+  const metrics = readFileSync(at("recipe-runs/wide/metrics.jsonl"), "utf8").trim().split("\n");
+  const lines = metrics.map((line) => JSON.parse(line));
+  assert.equal(loss.mean, estimate(lines.map((line) => line.loss)).mean);
+  assert.deepEqual([loss.count, lossImages], [3, 12]);
+  const [fastest, second] = lines.map(({ seconds }) => seconds).sort((a, b) => a - b);
+  assert.ok(
+    Math.abs(secondsPerStep - (0.8 * fastest + 0.2 * second)) < 1e-9,
+    "the tenth of three, interpolated",
+  );
+  assert.ok(of("wide").loss.startsWith(loss.mean.toFixed(4)));
+  assert.equal(of("wide").minutes, ((3 * secondsPerStep) / 60).toFixed(1));
+  const fids = columns.map(({ FID }) => Number(FID));
+  assert.deepEqual(
+    fids,
+    [...fids].sort((a, b) => a - b),
+    "the best first",
+  );
+  assert.match(
+    readFileSync(at("recipe-runs/comparison/table.md"), "utf8"),
+    /\| wide \| channels 8, batchSize 4 \|/,
+  );
+
+  const longer = compare(...given("--times", "2", "--json"));
+  assert.equal(longer.status, 0, longer.stderr);
+  const steps = (JSON.parse(longer.stdout).rows as SweepRow[]).map((row) => row.evaluation.step);
+  assert.deepEqual(steps, [8, 6], "gone on with");
+  assert.match(compare(...given()).stderr, /base has taken 8 steps already, expected 4/);
+  const collected = compare(
+    ...["--recipes", "--configs", at("recipes"), "--runs", at("recipe-runs"), "--collect", "--json"],
+  );
+  assert.deepEqual(JSON.parse(collected.stdout).rows, rows, "of the longer run only the first steps count");
+});
+
+test("what a comparison of recipes refuses", () => {
+  const asRecipes = (...args: string[]) => parseSweep(["--recipes", "--data", folder, ...args]);
+  mkdirSync(at("none"));
+  const mnist = configFile("mnist", { data: "mnist" });
+  const cases: [() => unknown, RegExp][] = [
+    [() => asRecipes("--configs", configs, "--steps", "3"), /^--steps gives all as many, and recipes/],
+    [() => parseSweep(asked("--times", "2")), /^--times is for --recipes, whose steps differ\. Use --steps/],
+    [() => asRecipes("--configs", configs, "--times", "0"), /^--times is "0", expected a number above 0/],
+    [() => asRecipes("--configs", at("none")), /^--configs has the folder .*none, which holds no config/],
+    [
+      () => asRecipes("--configs", `${configs},${mnist}`),
+      /mnist\.json has data "mnist", .*eps\.json has "cifar10", expected the same in all\.$/,
+    ],
+  ];
+  for (const [use, says] of cases) assert.throws(use, (error: Error) => says.test(error.message));
+});
+
+test("what sets recipes apart: settings of the net and of the run, none of the steps", () => {
+  const other = {
+    ...base,
+    net: { ...base.net, multipliers: [1, 2], patch: 4 },
+    learningRate: 2e-3,
+    steps: 9,
+  };
+  assert.equal(differences(other as RunConfig, base), "multipliers [1, 2], patch 4, learningRate 0.002");
+  assert.equal(differences({ ...base, steps: 9 }, base), "");
 });

@@ -5,7 +5,7 @@
 import { CIFAR10_CLASSES } from "../../lib/data";
 import { fidName } from "../../lib/metrics";
 import { isShipped, type ShippedModel, shipped } from "../../lib/training";
-import { comparable, type SweepRow } from "../compare/sweep";
+import { comparable, type SweepRow } from "../compare/rows";
 import { sweepPage } from "../compare/sweep-report";
 import { markdown, plusMinus, thousands } from "../markdown";
 
