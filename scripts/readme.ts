@@ -5,9 +5,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import {
-  ddimPlan,
-  evenSteps,
-  imageShape,
   isShipped,
   linearSchedule,
   mlp,
@@ -15,7 +12,6 @@ import {
   qSample,
   rng,
   type ShippedModel,
-  sample,
   sampleStream,
   shipped,
   tf,
@@ -28,15 +24,16 @@ import { summarizeSweep, sweepFigure } from "./compare/sweep-report";
 import { runMain } from "./progress";
 import {
   comparedTwins,
-  DRAWN,
   MODELS,
   modelsSection,
   PICTURED,
   PICTURES,
-  SAMPLES,
+  sampleArgs,
   shippedModels,
   withSection,
 } from "./readme/section";
+import { drawSamples } from "./sample/draw";
+import { parseRequest as parseSample } from "./sample/request";
 
 const PROJECT = dirname(__dirname);
 const PICTURE = join(PROJECT, "assets", "readme", "two-moons.png");
@@ -79,20 +76,14 @@ async function drawMoons(): Promise<void> {
   console.log(PICTURE);
 }
 
-/** A shipped model's samples, as a picture. */
-async function drawSamples(name: (typeof PICTURED)[number]): Promise<void> {
-  const { columns, rows, guidance } = SAMPLES[name];
+/** A shipped model's samples, as `npm run sample` draws them. */
+async function drawSamplesOf(name: (typeof PICTURED)[number]): Promise<void> {
+  const request = parseSample(sampleArgs(name));
+  if (request === "help") throw new Error(`readme: ${sampleArgs(name).join(" ")} asks for no samples.`);
   const trained = openModel(shipped(name).checkpoint);
-  const model = trained.forSamples(columns * rows, guidance);
-  const plan = ddimPlan(model.schedule, { steps: evenSteps(trained.config.numSteps, DRAWN.steps) });
-  const images = await sample(model, [columns * rows, ...imageShape(trained.config)], {
-    rng: rng(DRAWN.seed),
-    plan,
-    clip: [-1, 1],
-  });
+  const { columns, ...images } = await drawSamples(trained, request, () => {});
   const { width, height, rgba } = packImages(images, { columns });
   writeFileSync(join(PROJECT, PICTURES[name]), encodePng(width, height, rgba));
-  images.dispose();
   trained.dispose();
 }
 
@@ -113,7 +104,7 @@ async function writeModels(): Promise<void> {
   if (models.length === 0)
     throw new Error(`readme: none of ${MODELS.join(", ")} is in assets. Put one there with npm run export.`);
   mkdirSync(join(PROJECT, "assets", "readme"), { recursive: true });
-  for (const name of PICTURED.filter(isShipped)) await drawSamples(name);
+  for (const name of PICTURED.filter(isShipped)) await drawSamplesOf(name);
   writeFileSync(
     join(PROJECT, PICTURES.curves),
     await render(curvesFigure(models), { width: 900, height: 420 }),

@@ -12,7 +12,7 @@ import { engine } from "../lib/tensor";
 import { openModel, writeWhole } from "../lib/training";
 import { runMain, showBar } from "./progress";
 import { drawInterpolation, drawSamples, drawWalk, type Sheet, sideBySide } from "./sample/draw";
-import { parseRequest, type Request, USAGE } from "./sample/request";
+import { COLUMNS, parseRequest, type Request, USAGE } from "./sample/request";
 
 /** Frames of an animation, and how long each and the last is shown. */
 const FRAMES = 50;
@@ -38,7 +38,7 @@ function animated(sheets: readonly Sheet[]): Buffer {
 
 /** The bytes of the PNG that was asked for. */
 async function draw(request: Request): Promise<Buffer> {
-  const { checkpoint, show, animate, columns } = request;
+  const { checkpoint, show, animate, columns = COLUMNS } = request;
   const trained = openModel(checkpoint);
   const start = performance.now();
   const onProgress = (done: number, total: number) =>

@@ -18,14 +18,20 @@ export const MODELS = [...TWINS, "mnist"] as const;
 /** Models whose samples are shown. */
 export const PICTURED = ["cifar10", "mnist"] as const;
 
-/** How many, a column for each class, and how far they are pushed towards it. */
-export const SAMPLES = {
-  cifar10: { columns: 10, rows: 8, guidance: 3, classes: CIFAR10_CLASSES.join(", ") },
-  mnist: { columns: 10, rows: 8, guidance: 1, classes: "the digits 0 to 9" },
+/** How many, how far they are pushed towards their classes, and what the columns are; all else as `npm run sample` has it. */
+const SAMPLES = {
+  cifar10: { count: 80, guidance: 3, classes: CIFAR10_CLASSES.join(", ") },
+  mnist: { count: 80, guidance: 1, classes: "the digits 0 to 9" },
 } as const;
 
-/** How they are drawn. */
-export const DRAWN = { seed: 0, steps: 50 } as const;
+/** What `npm run sample` is asked for. */
+export function sampleArgs(name: (typeof PICTURED)[number]): string[] {
+  const { count, guidance } = SAMPLES[name];
+  return [
+    ...["--checkpoint", `assets/${name}/model.safetensors`, "--count", String(count)],
+    ...["--guidance", String(guidance), "--seed", "0", "--steps", "50", "--out", PICTURES[name]],
+  ];
+}
 
 /** The pictures that the section shows. */
 export const PICTURES = {
@@ -119,10 +125,10 @@ const picture = (text: string, path: string): string => `![${text}](${path})`;
 
 /** A model's samples, and what they are. */
 function samplesOf(name: (typeof PICTURED)[number]): string[] {
-  const { columns, rows, guidance, classes } = SAMPLES[name];
+  const { count, guidance, classes } = SAMPLES[name];
   return [
     picture(`Samples of ${name}`, PICTURES[name]),
-    `${name}: the first ${columns * rows} samples of seed ${DRAWN.seed}, ${DRAWN.steps} DDIM steps, guidance ${guidance}. Columns: ${classes}.`,
+    `${name}: the first ${count} samples of seed 0, 50 DDIM steps, guidance ${guidance}. Columns: ${classes}.`,
   ];
 }
 
@@ -154,5 +160,8 @@ function commands(models: readonly ShippedModel[]): string {
     `npm run export -- --run runs/${name} --out assets/${name}`,
     `npm run evaluate -- --checkpoint assets/${name}/model.safetensors --data DIR --out runs/${name}/evaluation --report assets/${name}/evaluation.json   # ${config.data}`,
   ]);
-  return ["```sh", ...lines, "npm run readme -- models", "```"].join("\n");
+  const pictures = PICTURED.filter((name) => models.some((model) => model.name === name)).map(
+    (name) => `npm run sample -- ${sampleArgs(name).join(" ")}`,
+  );
+  return ["```sh", ...lines, ...pictures, "npm run readme -- models", "```"].join("\n");
 }

@@ -4,7 +4,7 @@ import { interpolate, type Model, type Plan, sample, sampleStream } from "../../
 import { rng, tf } from "../../lib/tensor";
 import { imageShape, type TrainedModel } from "../../lib/training";
 import { loadImages } from "../train/images";
-import { guidanceOf, planOf, type Request } from "./request";
+import { COLUMNS, guidanceOf, planOf, type Request } from "./request";
 
 /** Pictures in reading order, values in [−1, 1]. */
 export interface Sheet {
@@ -20,11 +20,21 @@ type Progress = (done: number, total: number) => void;
 
 const CLIP = [-1, 1] as const; // as DDPM's authors' code does
 
-/** The p_θ for `count` images at once, guided towards the classes that were asked for; image `first` is the first of them. */
-function modelFor(trained: TrainedModel, request: Request, count: number, first = 0): Model {
-  const guidance = guidanceOf(request, trained.net.classes ?? 0, first + count);
-  if (!guidance) return trained.model;
-  return trained.guidedModel({ ...guidance, labels: guidance.labels.slice(first) });
+/** The p_θ for `count` images at once, guided towards the classes that were asked for. */
+const modelFor = (trained: TrainedModel, request: Request, count: number): Model =>
+  modelsFor(trained, request)(0, count);
+
+/** The p_θ for images from..to−1 of many. It is compiled anew only where their classes are not those of the images before. */
+function modelsFor(trained: TrainedModel, request: Request): (from: number, to: number) => Model {
+  let last: { classes: string; model: Model } | undefined;
+  return (from, to) => {
+    const guidance = guidanceOf(request, trained.net.classes ?? 0, to);
+    if (!guidance) return trained.model;
+    const labels = guidance.labels.slice(from);
+    const classes = String(labels);
+    if (last?.classes !== classes) last = { classes, model: trained.guidedModel({ ...guidance, labels }) };
+    return last.model;
+  };
 }
 
 /** The values of images that are then disposed. */
@@ -49,9 +59,10 @@ export async function drawSamples(
   const size = image[0] * image[1] * image[2];
   const data = new Float32Array(count * size);
   const steps = Math.ceil(count / BATCH) * plan.length;
+  const models = modelsFor(trained, request);
   for (let first = 0, batch = 0; first < count; first += BATCH, batch++) {
     const rows = Math.min(BATCH, count - first);
-    const images = await sample(modelFor(trained, request, rows, first), [rows, ...image], {
+    const images = await sample(models(first, first + rows), [rows, ...image], {
       rng: rng(seed, batch),
       plan,
       clip: CLIP,
@@ -59,7 +70,14 @@ export async function drawSamples(
     });
     data.set(valuesOf(images), first * size);
   }
-  return { shape: [count, ...image], data };
+  return { shape: [count, ...image], data, columns: request.columns ?? columnsFor(trained, request) };
+}
+
+/** A column for each of the classes that samples are asked for in turn; undefined for one or none. */
+function columnsFor({ net: { classes = 0 } }: TrainedModel, request: Request): number | undefined {
+  if (!guidanceOf(request, classes, request.count)) return undefined;
+  const inTurn = request.options.numbers("class")?.length ?? classes;
+  return inTurn > 1 ? inTurn : undefined;
 }
 
 /** The moments of `count` walks, about `moments` of them from noise to sample: x_t, or the x̂_0 that it suggests. */
@@ -98,7 +116,7 @@ export async function drawInterpolation(
   request: Request,
   onProgress: Progress,
 ): Promise<Sheet> {
-  const { options, columns, seed } = request;
+  const { options, columns = COLUMNS, seed } = request;
   const { schedule } = trained.model;
   const t = options.wholeNumber("t", Math.ceil(schedule.numSteps / 2), schedule.numSteps);
   const plan: Plan = planOf(options, trained.config, schedule, t);

@@ -17,7 +17,8 @@ export const USAGE = `npm run sample -- --checkpoint FILE [options]
                       interpolation, between two images in noise (samples)
   --animate           with xt or x0: the walk as an animated PNG instead
   --count N           images, or rows (64; 8 rows; 16 animated)
-  --columns N         moments of a walk, or mixtures between two images (11)
+  --columns N         samples in a row (one for each class that is asked for; of one or none the squarest grid), moments
+                      of a walk, or mixtures between two images (11)
   --out FILE          the PNG (samples.png)
   --sampler S         ${SAMPLERS.join(", ")} (ddim)
   --steps N           steps of the sampler, 1…T (50)
@@ -45,7 +46,8 @@ export interface Request {
   show: (typeof SHOWN)[number];
   animate: boolean;
   count: number;
-  columns: number;
+  /** Undefined where it was not asked for. */
+  columns: number | undefined;
   seed: number;
 }
 
@@ -62,10 +64,8 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   for (const name of ["t", "data", "between"] as const)
     if (options.text(name) !== undefined && show !== "interpolation")
       throw new Error(`--${name} has no meaning for --show ${show}. Use --show interpolation.`);
-  if (options.text("columns") !== undefined && (show === "samples" || animate))
-    throw new Error(
-      `--columns has no meaning for ${animate ? "--animate" : "--show samples"}, whose pictures make a grid. Leave it out.`,
-    );
+  if (options.text("columns") !== undefined && animate)
+    throw new Error("--columns has no meaning for --animate, whose pictures make a grid. Leave it out.");
   if (options.text("count") !== undefined && options.text("between") !== undefined)
     throw new Error("--count has no meaning beside --between, whose places make the rows. Leave it out.");
   return {
@@ -75,10 +75,13 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     show,
     animate,
     count: options.wholeNumber("count", show === "samples" ? 64 : animate ? 16 : 8, 10_000),
-    columns: options.wholeNumber("columns", 11, 1000, 2),
+    columns: options.wholeNumber("columns", undefined, 1000, show === "samples" ? 1 : 2),
     seed: options.wholeNumber("seed", 0, Number.MAX_SAFE_INTEGER, 0),
   };
 }
+
+/** Moments of a walk, and mixtures of an interpolation, unless told otherwise. */
+export const COLUMNS = 11;
 
 /** The options of a walk, whichever command takes them. */
 type WalkOptions = Options<"steps" | "sampler" | "eta" | "variance", never>;

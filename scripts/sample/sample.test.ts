@@ -83,6 +83,17 @@ test("many samples are drawn in batches: the first is as if it were alone, class
   assert.ok(many[101].some((value, i) => Math.abs(value - classOnes[101][i]) > 1e-3));
 });
 
+test("samples of classes in turn stand in a column for each, unless told otherwise; of one class in the squarest grid", async () => {
+  const columnsOf = async (model: TrainedModel, ...args: string[]) =>
+    (await drawSamples(model, asked("--steps", "1", ...args), quiet)).columns;
+  assert.equal(await columnsOf(told), 3);
+  assert.equal(await columnsOf(told, "--class", "2,0,2,1"), 4);
+  assert.equal(await columnsOf(told, "--columns", "5"), 5);
+  assert.equal(await columnsOf(told, "--class", "1"), undefined);
+  assert.equal(await columnsOf(told, "--class", "none"), undefined);
+  assert.equal(await columnsOf(untold), undefined);
+});
+
 test("a walk ends in the samples of the same seed, begins in their noise, and fills a row each", async () => {
   const samples = rowsOf(await drawSamples(told, asked(), quiet));
   const [xt, x0] = [
@@ -134,7 +145,11 @@ test("mistakes get one line", async () => {
     [() => asked("--show", "all"), /^--show is "all", expected one of samples, xt, x0, interpolation/],
     [() => asked("--animate"), /^--animate shows a walk, but --show is "samples"/],
     [() => asked("--t", "5"), /^--t has no meaning for --show samples/],
-    [() => asked("--columns", "8"), /^--columns has no meaning for --show samples/],
+    [() => asked("--columns", "0"), /^--columns is "0", expected a whole number from 1 to 1000/],
+    [
+      () => asked("--show", "xt", "--columns", "1"),
+      /^--columns is "1", expected a whole number from 2 to 1000/,
+    ],
     [() => asked("--show", "xt", "--animate", "--columns", "8"), /^--columns has no meaning for --animate/],
     [
       () => asked("--show", "interpolation", "--between", "0,1", "--count", "2"),
