@@ -98,9 +98,10 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const guidance = guidanceFor(request, trained);
   if (!request.json) console.log(`${description}\n${engine.description}`);
 
+  const imagesMark = markOf(train, test);
   const store = openStore(request.out, {
     checkpoint,
-    data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images of mark ${markOf(train, test)}`,
+    data: `${config.data}, ${train.shape[0]} and ${test.shape[0]} images of mark ${imagesMark}`,
     plan: mark(JSON.stringify(plan)),
     ...{ n, seed, rows, draws, parts, images, reference, clip },
     ...(guidance !== undefined && { guidance }),
@@ -109,12 +110,16 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const bits = await measureBits(store, model, test, { images, parts, draws, rows, seed, clip }, watch);
   const samples = await measureSamples(store, trained, { count: n, plan, seed, shape, guidance }, watch);
   const pixelsOf = (set: typeof train) => rowsOf(set.images, set.images.length / set.shape[0]);
-  const features = (stage: string, pixels: Rows, count: number) =>
-    measureFeatures(store, `${stage}-${extractorMark}`, extractor, pixels, { count, shape }, watch);
+  const features = (stage: string, pixels: Rows, count: number, shared?: string) =>
+    measureFeatures(store, `${stage}-${extractorMark}`, extractor, pixels, { count, shape, shared }, watch);
+  const ofReal = (stage: string, set: typeof train, count: number) => {
+    const name = `${stage}-${count}-${extractorMark}-${imagesMark}.bin`;
+    return features(stage, pixelsOf(set), count, join(request.features, name));
+  };
   const measured = {
     sampleFeatures: await features("sample-features", samples, n),
-    referenceFeatures: await features("reference-features", pixelsOf(train), reference),
-    realFeatures: await features("real-features", pixelsOf(test), Math.min(n, test.shape[0])),
+    referenceFeatures: await ofReal("reference-features", train, reference),
+    realFeatures: await ofReal("real-features", test, Math.min(n, test.shape[0])),
     samples,
     train: pixelsOf(train),
     extractor: extractor.name,

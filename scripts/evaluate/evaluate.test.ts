@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -62,6 +70,8 @@ const asked = (out: string, ...rest: string[]) => [
     "3",
     "--neighbours",
     "2",
+    "--features",
+    at(`${out}-features`),
     ...rest,
   ],
 ];
@@ -112,6 +122,22 @@ describe("npm run evaluate", async () => {
       other.errors,
       /whole holds an evaluation with seed 0, asked for is 9\. Choose another --out/,
     );
+  });
+
+  test("features of real images are computed once for evaluations of all models, and give the same numbers", async () => {
+    const stagesOf = ({ seconds }: Evaluation) =>
+      Object.keys(seconds).filter((stage) => /^re(al|ference)-features/.test(stage));
+    const own = JSON.parse((await evaluate(asked("own", "--seed", "3", "--json"))).output);
+    const shared = ["--features", at("own-features")];
+    const { output, errors } = await evaluate(asked("other", "--seed", "3", "--json", ...shared));
+    const other = JSON.parse(output || "{}");
+    assert.deepEqual([stagesOf(own).length, stagesOf(other)], [2, []], errors);
+    assert.deepEqual(other.samples, own.samples);
+    const [name] = readdirSync(at("own-features"));
+    truncateSync(at(`own-features/${name}`), 100);
+    const again = JSON.parse((await evaluate(asked("again", "--seed", "3", "--json", ...shared))).output);
+    assert.equal(stagesOf(again).length, 1, "a file of another size is not what it should be");
+    assert.deepEqual(again.samples, own.samples);
   });
 
   test("a model that was told classes draws all of them, guided as asked, and says so", async () => {

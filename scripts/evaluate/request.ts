@@ -1,4 +1,5 @@
 /** @file What `npm run evaluate` was asked for: its arguments, checked. */
+import { resolve } from "node:path";
 import { VARIANCES } from "../../lib/diffusion";
 import { type Options, readOptions } from "../options";
 
@@ -11,6 +12,7 @@ const VALUES = [
     "draws",
     "reference",
     "classifier",
+    "features",
     "k",
     "neighbours",
     "rows",
@@ -48,8 +50,11 @@ Samples, against the training set:
   --reference N       the first N training images in place of all
   --classifier FILE   the extractor of features (the one that comes with the project for the data set): what
                       npm run classifier exported, or the weights of Inception-v3 (scripts/evaluate/README.md)
+  --features DIR      keeps the features of real images for evaluations of other models (.cache/features)
   --k N               neighbour that a ball of the manifold reaches to, for precision and recall (3)
   --neighbours N      samples whose nearest training images are told (8)`;
+
+const FEATURES = resolve(__dirname, "../../.cache/features");
 
 /** An evaluation as it was asked for. */
 export interface Request {
@@ -63,6 +68,8 @@ export interface Request {
   report: string | undefined;
   /** Undefined for the one that comes with the project. */
   classifier: string | undefined;
+  /** Where features of real images are kept for other evaluations. */
+  features: string;
   /** Whether the bound is that of the model with x̂0 clipped to the pixels' range. */
   clip: boolean;
   json: boolean;
@@ -91,6 +98,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     trainedSteps: options.wholeNumber("trained-steps", undefined),
     report: options.text("report"),
     classifier: options.text("classifier"),
+    features: options.text("features") ?? FEATURES,
     clip: !options.flag("unclipped"),
     json: options.flag("json"),
     seed: options.wholeNumber("seed", 0, Number.MAX_SAFE_INTEGER, 0),

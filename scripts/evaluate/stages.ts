@@ -90,17 +90,26 @@ export async function measureBits(
   return stored.asRows();
 }
 
+export interface FeatureOptions {
+  /** Images. */
+  count: number;
+  shape: SamplingOptions["shape"];
+  /** A file in which evaluations of other models find the same features, and leave them. */
+  shared?: string;
+}
+
 /** The features of the first `count` images, given as rows of pixels 0…255; both sets stay on the disk. */
 export async function measureFeatures(
   store: Store,
   stage: string,
   { features, rows, dims }: Extractor,
   pixels: Rows,
-  { count, shape }: Pick<SamplingOptions, "count" | "shape">,
+  { count, shape, shared }: FeatureOptions,
   watch: Watch,
 ): Promise<Rows> {
   const stored = store.array(stage, "float32", dims);
   const done = () => stored.rows;
+  if (shared) stored.takeShared(shared, count);
   await inBatches(stage, count, store, watch, done, async (from) => {
     const to = Math.min(count, from + rows);
     const found = tf.tidy(() =>
@@ -109,6 +118,7 @@ export async function measureFeatures(
     stored.append((await found.data()) as Float32Array);
     found.dispose();
   });
+  if (shared) stored.share(shared);
   return stored.asRows();
 }
 

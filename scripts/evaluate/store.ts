@@ -4,16 +4,19 @@
  */
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   readSync,
+  renameSync,
+  rmSync,
   statSync,
   writeSync,
 } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Rows } from "../../lib/metrics";
 import { writeWhole } from "../../lib/training";
 
@@ -35,6 +38,10 @@ type RowsOf<K extends Kind> = { float32: Float32Array; uint8: Uint8Array }[K];
 export interface StoredRows<K extends Kind = Kind> {
   readonly rows: number;
   append(values: RowsOf<K>): void;
+  /** Takes `count` rows from a file that another evaluation shared, where there is one of that size and no row yet. */
+  takeShared(path: string, count: number): void;
+  /** Leaves all rows in a file for other evaluations, as a whole or not at all: without room for it they do without. */
+  share(path: string): void;
   /** Those that are there, read from the disk when they are asked for. */
   asRows(): Rows;
 }
@@ -104,6 +111,8 @@ function storedRows<K extends Kind>(
   const expected = (state.rows[name] ?? 0) * rowBytes;
   const bytes = existsSync(path) ? statSync(path).size : 0;
   if (bytes < expected) throw shortened(path, bytes, expected);
+  const isShared = (file: string, count: number) =>
+    existsSync(file) && statSync(file).size === count * rowBytes;
   return {
     get rows() {
       return state.rows[name] ?? 0;
@@ -121,6 +130,23 @@ function storedRows<K extends Kind>(
       }
       state.rows[name] = rows + bytes.length / rowBytes;
       save();
+    },
+    takeShared(shared, count) {
+      if (state.rows[name] || !isShared(shared, count)) return;
+      copyFileSync(shared, path);
+      state.rows[name] = count;
+      save();
+    },
+    share(shared) {
+      if (isShared(shared, state.rows[name] ?? 0)) return;
+      const partial = `${shared}.${process.pid}.partial`;
+      try {
+        mkdirSync(dirname(shared), { recursive: true });
+        copyFileSync(path, partial);
+        renameSync(partial, shared);
+      } catch {
+        rmSync(partial, { force: true });
+      }
     },
     asRows: () => ({
       count: state.rows[name] ?? 0,
