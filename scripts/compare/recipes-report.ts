@@ -66,7 +66,7 @@ const byFid = (rows: readonly SweepRow[]): SweepRow[] =>
 
 /** What all rows have in common, in one line. */
 export const recipesTitle = ([{ training, evaluation }]: readonly SweepRow[]): string =>
-  `${measuredAs(evaluation)}, ± over images${training ? `; loss of the last ${thousands(training.lossImages)} images, before any average over weights` : ""}`;
+  `${measuredAs(evaluation)}, ± over images; FID of real images ${evaluation.samples.fid.floor.toFixed(2)}${training ? `; loss of the last ${thousands(training.lossImages)} images, before any average over weights` : ""}`;
 
 /** What such a comparison says, and what it does not. */
 export const RECIPES_READING = [
@@ -78,14 +78,23 @@ export const RECIPES_READING = [
 /** The two measures that decide, in the table's order. */
 function recipesFigure(rows: readonly SweepRow[]): Figure {
   const ordered = byFid(rows);
-  const fids = ordered.map(({ name, evaluation: { samples } }) => {
-    return [name, { samples: samples.fid.samples, "real images": samples.fid.floor }] as const;
+  const bar = (value: (row: SweepRow) => number) =>
+    Object.fromEntries(ordered.map((row) => [row.name, value(row)]));
+  const floor = rows[0].evaluation.samples.fid.floor.toFixed(2);
+  const figure = panels({
+    [`FID of samples (of real images ${floor})`]: bars(
+      bar(({ evaluation }) => evaluation.samples.fid.samples),
+      { yTitle: "FID" },
+    ),
+    "bits/dim": bars(
+      bar(({ evaluation }) => evaluation.bits.bitsPerDim.mean),
+      { yTitle: "bits/dim" },
+    ),
   });
-  const bits = ordered.map(({ name, evaluation }) => [name, evaluation.bits.bitsPerDim.mean] as const);
-  return panels({
-    "FID of samples, and of real images": bars(Object.fromEntries(fids), { yTitle: "FID", logY: true }),
-    "bits/dim": bars(Object.fromEntries(bits), { yTitle: "bits/dim" }),
-  });
+  return {
+    ...figure,
+    layout: { ...figure.layout, margin: { ...figure.layout.margin, b: 110 }, height: 450 },
+  }; // for long names
 }
 
 /** The comparison for people, as `sweepReport` has it of twins. */
