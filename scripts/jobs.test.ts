@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -30,6 +39,16 @@ const task = (args: string[], env: object) => {
   const { status, stderr } = spawnSync("sh", args, { encoding: "utf8", env: { ...process.env, ...env } });
   assert.equal(status, 0, stderr);
 };
+
+test("a folder stands for its configurations, a task each, in the order of their names", () => {
+  const own = join(folder, "own");
+  mkdirSync(own);
+  for (const name of ["b", "a"]) copyFileSync(files[0], join(own, `${name}.json`));
+  asked("slurm", "--configs", own);
+  const written = readFileSync(join(folder, "train.sbatch"), "utf8");
+  assert.match(written, /--array=0-1\n/);
+  assert.match(written, /set -- .*own\/a\.json\S* 2 .*own\/b\.json\S* 2\n/);
+});
 
 test("a task of the Slurm array trains its own configuration, and goes on with it when begun again", () => {
   const told = asked("slurm", "--gpu", "--hours", "3");

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, posix, resolve } from "node:path";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
-import { experiments, folderNames, readConfig } from "./train/request";
+import { configSources, experiments, folderNames, readConfig } from "./train/request";
 
 const SCHEDULERS = ["slurm", "kubernetes"] as const;
 const STAGES = ["train", "evaluate"] as const;
@@ -22,7 +22,7 @@ const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [opt
 
   --out DIR        gets train and evaluate, as .sbatch for Slurm, as .json for Kubernetes
   --data DIR       the folder of the data set, as the tasks see it
-  --configs LIST   of ${experiments().join(", ")}, or files (${SWEEP})
+  --configs LIST   of ${experiments().join(", ")}, or files, or folders of such (${SWEEP})
   --runs DIR       the folder of the runs, as the tasks see it (runs/sweep; Kubernetes: ${SHARED}/runs/sweep)
   --project DIR    this project, set up, as the tasks see it (where it is now)
   --steps N        in place of what the configurations say
@@ -129,7 +129,7 @@ export function kubernetesJob(stage: Stage, jobs: Jobs, image: string, claim: st
 
 /** The configurations' names, or paths from anywhere, with their steps unless told others; and the one data set that they are of. */
 function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs" | "set"> {
-  const names = list.split(",");
+  const names = configSources(list);
   const known = names.map(readConfig);
   const sets = [...new Set(known.map(({ data }) => data))];
   if (sets.length > 1)

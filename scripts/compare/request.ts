@@ -1,10 +1,9 @@
 /** @file What `npm run -s compare -- --configs LIST` was asked for: its arguments, and the runs that they name, checked. */
-import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DEFAULT_RUN, type RunConfig } from "../../lib/training";
 import { SWEEP } from "../jobs";
 import { type Options, readOptions } from "../options";
-import { differingKey, folderNames, readConfig } from "../train/request";
+import { configSources, differingKey, folderNames, readConfig } from "../train/request";
 
 export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [options]
 
@@ -92,7 +91,7 @@ export function parseSweep(args: readonly string[]): SweepRequest | "help" {
 
 /** The runs, seed by seed, so that an interrupted sweep is one of fewer seeds. */
 function sweepRuns(options: Given, folder: string): SweepRun[] {
-  const sources = (options.text("configs") ?? SWEEP).split(",").flatMap((name) => sourcesOf(name.trim()));
+  const sources = configSources(options.text("configs") ?? SWEEP);
   const names = folderNames(sources);
   const seeds = options.wholeNumber("seeds", 1, 1000);
   const configs = sources.map((source) => {
@@ -107,15 +106,6 @@ function sweepRuns(options: Given, folder: string): SweepRun[] {
       return { name, source, config: { ...config, seed }, folder: join(folder, name) };
     }),
   ).flat();
-}
-
-/** The configurations of a folder in the order of their names, or the one that is named. */
-function sourcesOf(name: string): string[] {
-  if (!existsSync(name) || !statSync(name).isDirectory()) return [name];
-  const files = readdirSync(name).filter((file) => file.endsWith(".json"));
-  if (files.length === 0)
-    throw new Error(`--configs has the folder ${name}, which holds no configuration, expected *.json.`);
-  return files.sort().map((file) => join(name, file));
 }
 
 /** The steps of a run. Throws on an option that belongs to the other kind of comparison. */

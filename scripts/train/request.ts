@@ -1,5 +1,5 @@
 /** @file What `npm run train` was asked for: its arguments, checked, and the checkpoint that it goes on from. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { PARAMETERIZATIONS } from "../../lib/diffusion";
 import { WEIGHTINGS } from "../../lib/elbo";
@@ -110,6 +110,18 @@ function newConfig(options: Given, name: string): RunConfig {
     .map((option) => [OVERRIDES[option], overrideOf(options, option)]);
   const steps = options.wholeNumber("steps", config.steps);
   return runConfig({ ...config, ...Object.fromEntries(given), steps }, `train ${name}`);
+}
+
+/** The names and files in a list such as `cifar10,my/recipes`; a folder stands for its configurations in the order of their names. */
+export const configSources = (list: string): string[] =>
+  list.split(",").flatMap((name) => filesOf(name.trim()));
+
+function filesOf(name: string): string[] {
+  if (experiments().includes(name) || !existsSync(name) || !statSync(name).isDirectory()) return [name];
+  const files = readdirSync(name).filter((file) => file.endsWith(".json"));
+  if (files.length === 0)
+    throw new Error(`--configs has the folder ${name}, which holds no configuration, expected *.json.`);
+  return files.sort().map((file) => join(name, file));
 }
 
 /** The names of the folders that runs of these configurations get. Throws where two would share one. */
