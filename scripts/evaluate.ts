@@ -13,7 +13,7 @@ import { engine } from "../lib/tensor";
 import { classifierPath, imageShape, openModel, type TrainedModel, writeWhole } from "../lib/training";
 import { openExtractor } from "./evaluate/extractor";
 import { MEASURES, reportLines, sampleMeasures } from "./evaluate/report";
-import { parseRequest, type Request, USAGE } from "./evaluate/request";
+import { inTurn, parseRequest, type Request, USAGE } from "./evaluate/request";
 import {
   findOneByOne,
   measureBits,
@@ -73,7 +73,7 @@ function samplerName(
     `${name}, ${steps} steps`,
     ...(eta > 0 ? [`eta ${eta}`] : []),
     ...(name === "ancestral" ? [`variance ${options.text("variance") ?? config.variance}`] : []),
-    ...(guidance === undefined ? [] : [`its classes in turn, guidance ${guidance}`]),
+    ...(guidance === undefined ? [] : [inTurn(guidance)]),
   ].join(", ");
 }
 

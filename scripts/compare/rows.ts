@@ -5,6 +5,7 @@ import { type Estimate, estimate } from "../../lib/elbo";
 import type { Evaluation } from "../../lib/metrics";
 import { type RunConfig, runConfig } from "../../lib/training";
 import { quantile } from "../bench/measure";
+import { inTurn } from "../evaluate/request";
 import { configPath, type Metric, readMetrics } from "../train/folder";
 import { differingKey } from "../train/request";
 import { COMPARED, checkAlike, type SweepRun } from "./request";
@@ -74,11 +75,12 @@ function evaluatedAlike(rows: SweepRow[]): SweepRow[] {
   return rows;
 }
 
+/** How a row was evaluated; what a net draws that knows no classes is beside what others draw of each as they learned it. */
 function wayOf({ evaluation: { samples, sampler, seed, rows, bits } }: SweepRow): string {
   const { images, parts, draws, clip } = bits;
   return [
     `n = ${samples.n}, ${samples.extractor}, ${samples.reference}, k = ${samples.precisionRecall.samples.k}`,
-    `${sampler}, seed ${seed}`,
+    `${sampler.replace(`, ${inTurn(1)}`, "")}, seed ${seed}`,
     `${images} images, ${rows} at once, of ${parts.length} parts and ${draws} draws, x̂0 ${clip ? "clipped" : "as it is"}`,
   ].join("; ");
 }

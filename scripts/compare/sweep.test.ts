@@ -265,6 +265,17 @@ test("recipes may differ in all but the data, each takes its own steps, and a lo
     ...["--recipes", "--configs", at("recipes"), "--runs", at("recipe-runs"), "--collect", "--json"],
   );
   assert.deepEqual(JSON.parse(collected.stdout).rows, rows, "of the longer run only the first steps count");
+
+  const { runs } = parseSweep(given()) as Exclude<ReturnType<typeof parseSweep>, "help">;
+  const withSampler = (more: string) => {
+    const path = at("recipe-runs/wide/evaluation-3/report.json");
+    const report = { ...rows[1].evaluation, sampler: `${rows[1].evaluation.sampler}${more}` };
+    writeFileSync(path, JSON.stringify(report));
+  };
+  withSampler(", its classes in turn, guidance 1");
+  assert.equal(collectSweep(runs, { recipes: true }).rows.length, 2, "nets that know classes, and others");
+  withSampler(", its classes in turn, guidance 2");
+  assert.throws(() => collectSweep(runs, { recipes: true }), /guidance 2.*expected the same/);
 });
 
 test("what a comparison of recipes refuses", () => {

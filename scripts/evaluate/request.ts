@@ -54,6 +54,9 @@ Samples, against the training set:
   --k N               neighbour that a ball of the manifold reaches to, for precision and recall (3)
   --neighbours N      samples whose nearest training images are told (8)`;
 
+/** How a report's sampler says that samples are of all classes in turn, and how far they are pushed towards them. */
+export const inTurn = (guidance: number): string => `its classes in turn, guidance ${guidance}`;
+
 const FEATURES = resolve(__dirname, "../../.cache/features");
 
 /** An evaluation as it was asked for. */
