@@ -195,8 +195,14 @@ describe("npm run train", () => {
   test("every configuration that comes with the project is whole, and can be built", () => {
     assert.deepEqual(experiments(), [...new Set(experiments())]);
     for (const name of ["cifar10", "mnist", "cifar10-ddpm"]) assert.ok(experiments().includes(name), name);
-    for (const name of experiments()) {
-      const written = JSON.parse(readFileSync(join(__dirname, "train/experiments", `${name}.json`), "utf8"));
+    const shipped = join(__dirname, "train/experiments");
+    const recipes = ["nets", "settings"].flatMap((kind) =>
+      readdirSync(join(shipped, "recipes", kind)).map((file) => join(shipped, "recipes", kind, file)),
+    );
+    assert.ok(recipes.length > 2);
+    for (const name of [...experiments(), ...recipes]) {
+      const path = recipes.includes(name) ? name : join(shipped, `${name}.json`);
+      const written = JSON.parse(readFileSync(path, "utf8"));
       const config = readConfig(name);
       assert.deepEqual(written, config, `${name} leaves something to defaults`);
       const net = ["kind", "imageSize", "imageChannels", "channels", "multipliers", "blocks"];
