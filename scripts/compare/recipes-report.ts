@@ -2,7 +2,6 @@
  * @file What a comparison of recipes came to, for people: runs that may differ in anything but the data, each with what
  * sets it apart from the first, how long it took, its loss where that is the same quantity, and its measures. Pure.
  */
-
 import { parameterCount } from "../../lib/nets";
 import { bars, type Figure, panels } from "../../lib/notebook";
 import type { RunConfig } from "../../lib/training";
@@ -91,10 +90,8 @@ function recipesFigure(rows: readonly SweepRow[]): Figure {
       { yTitle: "bits/dim" },
     ),
   });
-  return {
-    ...figure,
-    layout: { ...figure.layout, margin: { ...figure.layout.margin, b: 110 }, height: 450 },
-  }; // for long names
+  const margin = { ...figure.layout.margin, b: 110 }; // for long names
+  return { ...figure, layout: { ...figure.layout, margin, height: 450 } };
 }
 
 /** The comparison for people, as `sweepReport` has it of twins. */
