@@ -18,8 +18,7 @@ import {
   toy,
   train,
 } from "../lib";
-import { type Figure, lines, packImages, render, scatter } from "../lib/notebook";
-import { encodePng } from "../lib/notebook/render/png.cjs";
+import { type Figure, lines, render, scatter } from "../lib/notebook";
 import { summarizeSweep, sweepFigure } from "./compare/sweep-report";
 import { runMain } from "./progress";
 import {
@@ -32,7 +31,7 @@ import {
   shippedModels,
   withSection,
 } from "./readme/section";
-import { drawSamples } from "./sample/draw";
+import { drawSamples, still } from "./sample/draw";
 import { parseRequest as parseSample } from "./sample/request";
 
 const PROJECT = dirname(__dirname);
@@ -81,9 +80,7 @@ async function drawSamplesOf(name: (typeof PICTURED)[number]): Promise<void> {
   const request = parseSample(sampleArgs(name));
   if (request === "help") throw new Error(`readme: ${sampleArgs(name).join(" ")} asks for no samples.`);
   const trained = openModel(shipped(name).checkpoint);
-  const { columns, ...images } = await drawSamples(trained, request, () => {});
-  const { width, height, rgba } = packImages(images, { columns });
-  writeFileSync(join(PROJECT, PICTURES[name]), encodePng(width, height, rgba));
+  writeFileSync(join(PROJECT, PICTURES[name]), still(await drawSamples(trained, request, () => {})));
   trained.dispose();
 }
 

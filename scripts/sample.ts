@@ -6,25 +6,25 @@ import "./engine";
 
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
-import { type Picture, packImages } from "../lib/notebook/figures";
-import { encodeApng, encodePng } from "../lib/notebook/render/png.cjs";
+import { encodeApng } from "../lib/notebook/render/png.cjs";
 import { engine } from "../lib/tensor";
 import { openModel, writeWhole } from "../lib/training";
 import { runMain, showBar } from "./progress";
-import { drawInterpolation, drawSamples, drawWalk, type Sheet, sideBySide } from "./sample/draw";
+import {
+  drawInterpolation,
+  drawSamples,
+  drawWalk,
+  packed,
+  type Sheet,
+  sideBySide,
+  still,
+} from "./sample/draw";
 import { COLUMNS, parseRequest, type Request, USAGE } from "./sample/request";
 
 /** Frames of an animation, and how long each and the last is shown. */
 const FRAMES = 50;
 const FRAME_MS = 80;
 const LAST_FRAME_MS = 2000;
-
-const packed = ({ columns, ...images }: Sheet): Picture => packImages(images, { columns });
-
-const still = (sheet: Sheet): Buffer => {
-  const { width, height, rgba } = packed(sheet);
-  return encodePng(width, height, rgba);
-};
 
 function animated(sheets: readonly Sheet[]): Buffer {
   const pictures = sheets.map(packed);

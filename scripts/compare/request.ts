@@ -30,7 +30,14 @@ Interrupted, the same command goes on where it was.`;
 
 /** Options that go on to `npm run evaluate` as they are, and one that has another name there. */
 const FOR_EVALUATE = [
-  ...(["n", "bits-images", "parts", "draws", "reference", "classifier", "k", "sampler-steps"] as const),
+  "n",
+  "bits-images",
+  "parts",
+  "draws",
+  "reference",
+  "classifier",
+  "k",
+  "sampler-steps",
 ] as const;
 const NAME_THERE: Partial<Record<(typeof FOR_EVALUATE)[number], string>> = { "sampler-steps": "steps" };
 const OPTIONS = {

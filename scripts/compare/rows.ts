@@ -61,12 +61,12 @@ export function collectSweep(
 /** The rows, if they can be compared. Throws on one of another net, schedule or budget than the first, or evaluated in another way. */
 export function comparable(rows: SweepRow[]): SweepRow[] {
   checkAlike(rows, COMPARED);
-  return evaluatedAlike(rows);
+  return evaluatedAlike(rows, (row) => `${wayOf(row)}; ${row.evaluation.step} steps`);
 }
 
-function evaluatedAlike(rows: SweepRow[]): SweepRow[] {
+function evaluatedAlike(rows: SweepRow[], way: (row: SweepRow) => string = wayOf): SweepRow[] {
   for (const row of rows) {
-    const [own, first] = [wayOf(row), wayOf(rows[0])];
+    const [own, first] = [way(row), way(rows[0])];
     if (own !== first)
       throw new Error(
         `${row.name} was evaluated as ${own}, ${rows[0].name} as ${first}, expected the same. Evaluate one of them again.`,

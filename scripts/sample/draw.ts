@@ -1,6 +1,8 @@
 /** @file What `npm run sample` draws: samples, the walks towards them, interpolations, each as pictures in rows. */
 import { imageBatches } from "../../lib/data";
 import { interpolate, type Model, type Plan, sample, sampleStream } from "../../lib/diffusion";
+import { type Picture, packImages } from "../../lib/notebook/figures";
+import { encodePng } from "../../lib/notebook/render/png.cjs";
 import { rng, tf } from "../../lib/tensor";
 import { imageShape, type TrainedModel } from "../../lib/training";
 import { loadImages } from "../train/images";
@@ -14,6 +16,15 @@ export interface Sheet {
   /** Pictures in a row; default the squarest grid. */
   columns?: number;
 }
+
+/** A sheet's pixels. */
+export const packed = ({ columns, ...images }: Sheet): Picture => packImages(images, { columns });
+
+/** A sheet as the bytes of a PNG. */
+export const still = (sheet: Sheet): Buffer => {
+  const { width, height, rgba } = packed(sheet);
+  return encodePng(width, height, rgba);
+};
 
 /** Told after each step of a walk. */
 type Progress = (done: number, total: number) => void;
