@@ -287,6 +287,42 @@ test("nearest neighbours: those of all distances, over many blocks, of bytes too
   );
 });
 
+test("neighbours nearer to each other than float32 tells, and copies, are found", async () => {
+  const numbers = (...values: number[]) => rowsOf(Float32Array.from(values), 1);
+  const line = await nearest(numbers(3000.125), numbers(3000.25, 3000.1875, -3000, 7));
+  assert.deepEqual([[...line.places], [...line.distances]], [[1], [0.0625]]);
+  for (let seed = 0; seed < 10; seed++) {
+    const bright = Uint8Array.from({ length: 3072 }, (_, i) => 200 + ((i * 37 + seed * 11) % 50));
+    const nearly = bright.map((value, i) => value + Number(i === seed));
+    const dark = Array.from({ length: 4 }, (_, k) => bright.map((_, i) => (i * k + seed) % 30));
+    const references = Uint8Array.from([nearly, bright, ...dark].flatMap((image) => [...image]));
+    const { places, distances } = await nearest(rowsOf(bright, 3072), rowsOf(references, 3072), { k: 2 });
+    assert.deepEqual(
+      [[...places], [...distances]],
+      [
+        [1, 0],
+        [0, 1],
+      ],
+    );
+  }
+  const crowd = Float32Array.from({ length: 40 }, (_, i) => 1000 + (i === 33 ? 0 : 2 ** -13)); // more ties than are kept
+  const { places } = await nearest(numbers(1000), rowsOf(Float32Array.from([...crowd, -1000]), 1), { k: 1 });
+  assert.deepEqual([...places], [33]);
+});
+
+test("precision and recall count a ball's boundary, and copies, as Kynkäänniemi et al.'s ≤ says", async () => {
+  const numbers = (...values: number[]) => rowsOf(Float32Array.from(values), 1);
+  assert.equal((await precisionRecall(numbers(0, 1, 4), numbers(-1, 2, 7), 1)).precision, 1);
+  assert.equal(
+    (await precisionRecall(numbers(5, 16, 4, 16, 3), numbers(0, 6, 17, 19, 10), 1)).precision,
+    0.2,
+  );
+  const [p, q] = [3, 4].map((of) => Array.from({ length: 8 }, (_, i) => Math.sin(of * i)));
+  const copies = (...points: number[][]) => rowsOf(Float32Array.from(points.flat()), 8);
+  const both = await precisionRecall(copies(p, p, p, p, q, q, q, q), copies(p, q, p, q, p, q, p, q), 3);
+  assert.deepEqual([both.precision, both.recall], [1, 1]);
+});
+
 test("precision and recall: 1 and 1 of one set, 0 and 0 of sets apart, half where half of the law is missing", async () => {
   const dims = 2;
   const at = (seed: number, count: number, x: number) =>

@@ -167,6 +167,43 @@ test("w2Gaussians of close covariances, against mpmath 1.3 with 60 digits: how f
   assertClose(w2Gaussians(scaled(1), scaled((1 + 1e-9) ** 2)), 1e-9 * Math.sqrt(1.0001), { rel: 1e-6 });
 });
 
+test("w2Gaussians: what is no covariance is refused, first or second", () => {
+  const at = (covariance: number[][]) => ({ mean: [0, 0], covariance });
+  const unit = at([
+    [1, 0],
+    [0, 1],
+  ]);
+  for (const [covariance, says] of [
+    [
+      [
+        [-1, 0],
+        [0, -1],
+      ],
+      /has the eigenvalue -1, expected none below 0/,
+    ],
+    [
+      [
+        [1, 2],
+        [2, 1],
+      ],
+      /has the eigenvalue -/,
+    ],
+    [
+      [
+        [2, 1.5],
+        [0, 2],
+      ],
+      /not symmetric/,
+    ],
+    [[[1, 0]], /expected the same/],
+    [[[1], [0]], /expected 2 × 2/],
+  ] as const) {
+    const other = at(covariance.map((row) => [...row]));
+    assert.throws(() => w2Gaussians(unit, other), says);
+    assert.throws(() => w2Gaussians(other, unit), says);
+  }
+});
+
 test("w2 of the optimal map's image is the Bures distance, within Monte Carlo's standard error", () => {
   const [n, stds, mean] = [900, [0.5, 2], [1, -1]];
   const x = normal(7, [n, 2]);

@@ -77,14 +77,40 @@ export async function eachBlock(a: Rows, b: Rows, of: OfPairs, visit: (block: Bl
   }
 }
 
+/** Squared distances in float32, and how far from the true ones the block's may be at most. */
+export interface DistanceBlock extends Block {
+  slack: number;
+}
+
+/** What float32 may take from ‖x‖² + ‖y‖² − 2⟨x, y⟩, in units of ‖x‖² + ‖y‖²: some hundred roundings. */
+const SLACK = 1e-5;
+
 /** Squared distances block by block. */
-export function eachDistanceBlock(a: Rows, b: Rows, visit: (block: Block) => void): Promise<void> {
+export function eachDistanceBlock(a: Rows, b: Rows, visit: (block: DistanceBlock) => void): Promise<void> {
   const centre = middle(b);
-  const moved = (rows: Rows): Rows => ({
+  const largest = { a: 0, b: 0 }; // squares of the rows that were read last: those of the block
+  const moved = (rows: Rows, which: "a" | "b"): Rows => ({
     ...rows,
-    slice: (from, to) => centred(rows.slice(from, to), centre),
+    slice(from, to) {
+      const values = centred(rows.slice(from, to), centre);
+      largest[which] = largestSquare(values, rows.dims);
+      return values;
+    },
   });
-  return eachBlock(moved(a), moved(b), squaredDistances, visit);
+  return eachBlock(moved(a, "a"), moved(b, "b"), squaredDistances, (block) =>
+    visit({ ...block, slack: SLACK * (largest.a + largest.b) }),
+  );
+}
+
+/** The largest ‖x‖² of these rows. */
+function largestSquare(values: Float32Array, dims: number): number {
+  let largest = 0;
+  for (let from = 0; from < values.length; from += dims) {
+    let square = 0;
+    for (let i = from; i < from + dims; i++) square += values[i] ** 2;
+    largest = Math.max(largest, square);
+  }
+  return largest;
 }
 
 /** A point amid the rows: distances taken from there lose less to float32. */

@@ -74,8 +74,8 @@ function sortedMeanSquare(a: Float64Array, b: Float64Array): number {
 
 /**
  * Sliced W2 (Bonneel et al. 2015): the root of the mean, over random directions θ of the unit sphere, of the
- * squared 1-D W2 between ⟨θ, x⟩ and ⟨θ, y⟩. O(n log n) per direction; at most W2 / √D. The same seed gives the
- * same directions. Throws as `w2`.
+ * squared 1-D W2 between ⟨θ, x⟩ and ⟨θ, y⟩. O(n log n) per direction; at most W2, its square on average over seeds at
+ * most W2²/D. The same seed gives the same directions. Throws as `w2`.
  */
 export function slicedW2(a: PointSet, b: PointSet, { directions = 128, seed = 0 } = {}): number {
   const [first, second] = toPair("slicedW2", a, b);
@@ -133,6 +133,7 @@ const REGULAR = 1e-13;
  */
 function buresSquared(a: Matrix, b: Matrix): number {
   const root = squareRoot(a);
+  squareRoot(b); // for its checks
   const product = multiply(root, b);
   const cross = symmetricEigen(symmetrized(multiply(product, root)));
   if (Math.min(...cross.values) > REGULAR * Math.max(...cross.values)) {
@@ -150,7 +151,8 @@ function buresSquared(a: Matrix, b: Matrix): number {
 
 /**
  * W2 between two Gaussians of any dimension: W2² = ‖m_a − m_b‖² + tr A + tr B − 2 tr (A^½ B A^½)^½
- * (Olkin and Pukelsheim 1982; the Bures metric). Covariances are symmetric and positive semidefinite; throws otherwise.
+ * (Olkin and Pukelsheim 1982; the Bures metric). Covariances are symmetric and positive semidefinite; throws otherwise. Of
+ * singular ones a small distance is known to about 1e-8 of their size only.
  */
 export function w2Gaussians(a: GaussianMoments, b: GaussianMoments): number {
   return Math.sqrt(w2SquaredGaussians(a, b));
