@@ -63,11 +63,13 @@ export function ddimPlan(
   if (!(eta >= 0 && eta <= 1)) throw new Error(`ddimPlan: eta is ${eta}, expected a number from 0 to 1.`);
   const strided = respace(schedule, steps);
   const { betaTilde } = posteriorTables(strided);
-  const { oneMinusAlphaBar: noise, sqrtAlphaBar: signal } = strided;
+  const { alpha, betaVar, oneMinusAlphaBar: noise, sqrtAlphaBar: signal } = strided;
   return walk(steps, (i) => {
-    const variance = eta ** 2 * betaTilde[i];
-    const xtCoef = Math.sqrt((noise[i - 1] - variance) / noise[i]);
-    return { x0Coef: signal[i - 1] - xtCoef * signal[i], xtCoef, sigmaStd: Math.sqrt(variance) };
+    // 1−ᾱ_s − η²β̃ of 1−ᾱ_t, by 1−ᾱ_t = β + α(1−ᾱ_s) without a difference that would cancel.
+    const kept = ((1 - eta ** 2) * betaVar[i] + alpha[i] * noise[i - 1]) / noise[i];
+    const xtCoef = Math.sqrt((noise[i - 1] / noise[i]) * kept);
+    const sigmaStd = eta * Math.sqrt(betaTilde[i]);
+    return { x0Coef: signal[i - 1] - xtCoef * signal[i], xtCoef, sigmaStd };
   });
 }
 

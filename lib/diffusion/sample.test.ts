@@ -4,6 +4,7 @@ import { rng, tf } from "../tensor";
 import { assertAllClose, assertClose, assertNoLeak } from "../testing";
 import {
   ancestralPlan,
+  cosineSchedule,
   ddimPlan,
   evenSteps,
   interpolate,
@@ -16,6 +17,7 @@ import {
   sample,
   sampleFrom,
   sampleStream,
+  scheduleFromBetas,
   takeStep,
 } from ".";
 
@@ -80,6 +82,22 @@ function stepFrom(step: Plan[number], [xt, eps, z]: number[]): number {
   const x0Hat = (xt - sqrtOneMinusAlphaBar[step.t] * eps) / sqrtAlphaBar[step.t];
   return step.x0Coef * x0Hat + step.xtCoef * xt + step.sigmaStd * z;
 }
+
+test("DDIM at η = 1 is ancestral sampling to rounding, where 1 − ᾱ is next to 1 and where it is tiny", () => {
+  const cosine = cosineSchedule();
+  const tiny = scheduleFromBetas([1.34e-18, 0.8433, 0.9999]);
+  for (const [schedule, steps] of [
+    [cosine, evenSteps(1000, 2)],
+    [cosine, evenSteps(1000, 5)],
+    [tiny, [1, 2, 3]],
+  ] as const) {
+    const want = ancestralPlan(schedule, { steps, variance: "betaTilde" });
+    ddimPlan(schedule, { steps, eta: 1 }).forEach(({ xtCoef, sigmaStd }, i) => {
+      assertClose(xtCoef, want[i].xtCoef, { rel: 1e-13 });
+      if (want[i].s > 0) assertClose(sigmaStd, want[i].sigmaStd, { rel: 1e-13 });
+    });
+  }
+});
 
 test("Algorithm 2's printed line is a step of the ancestral plan, at every t", () => {
   const [xt, eps, z] = [0.7, -1.3, 0.4];

@@ -63,6 +63,13 @@ test("the cosine schedule follows cos² until β is capped", () => {
   assert.equal(schedule.betaVar[numSteps], 0.999);
 });
 
+test("without an offset the first step of the cosine schedule is sin²(π/2T), however short", () => {
+  for (const numSteps of [10, 1000, 10_000]) {
+    const { betaVar } = cosineSchedule({ numSteps, offset: 0 });
+    assertClose(betaVar[1], Math.sin(Math.PI / 2 / numSteps) ** 2, { rel: 1e-14 });
+  }
+});
+
 test("identities of every schedule", () => {
   const schedules = [
     linearSchedule(),

@@ -82,10 +82,13 @@ export function cosineSchedule(options: CosineOptions = {}): Schedule {
   checkBeta("cosineSchedule", "maxBeta", maxBeta);
   if (!(offset >= 0 && Number.isFinite(offset)))
     throw new Error(`cosineSchedule: offset is ${offset}, expected a finite number of 0 or more. Try 0.008.`);
-  const signal = (t: number) => Math.cos((((t / numSteps + offset) / (1 + offset)) * Math.PI) / 2) ** 2;
-  const betas = Float64Array.from({ length: numSteps }, (_, i) =>
-    Math.min(1 - signal(i + 1) / signal(i), maxBeta),
-  );
+  const quarter = Math.PI / 2 / (1 + offset);
+  const angle = (t: number) => quarter * (t / numSteps + offset);
+  // β_t = (cos²a − cos²b)/cos²a for the angles a before and b after the step, without that difference.
+  const betas = Float64Array.from({ length: numSteps }, (_, i) => {
+    const [a, b] = [angle(i), angle(i + 1)];
+    return Math.min((Math.sin(quarter / numSteps) * Math.sin(a + b)) / Math.cos(a) ** 2, maxBeta);
+  });
   const remedy = "Raise maxBeta towards 0.999";
   return build({ caller: "cosineSchedule", name: "cosine", betas, allowPriorMismatch, remedy });
 }

@@ -4,6 +4,7 @@ import { tf } from "../tensor";
 import { assertAllClose, assertClose, assertNoLeak, oracle } from "../testing";
 import { discretizedLogLikelihood, logBinProbability, logNormalMass } from "./discretized";
 import { erf, erfc, gaussLegendre, logErfc, logSumExp } from "./special";
+import { binOffsetBits } from "./units";
 
 const pixel = (k: number) => (2 * k) / 255 - 1;
 
@@ -178,4 +179,11 @@ test("no leaks; a σ that is not positive is refused", () => {
   assertNoLeak(() => discretizedLogLikelihood(x, mean, variance));
   assertNoLeak(() => discretizedLogLikelihood(x, mean, variance, { form: "tanh" }));
   assert.throws(() => logBinProbability(0, 0, 0), /logBinProbability: sigmaStd is 0, expected .* above 0/);
+  for (const levels of [1, 2.5, -3, Number.NaN]) {
+    const says = /levels is .*, expected a whole number of at least 2/;
+    assert.throws(() => logBinProbability(0, 0, 1, { levels }), says);
+    assert.throws(() => discretizedLogLikelihood(x, mean, variance, { levels }), says);
+    assert.throws(() => binOffsetBits(levels), says);
+  }
+  assert.ok(Number.isNaN(erf(Number.NaN)) && Number.isNaN(erfc(Number.NaN)));
 });

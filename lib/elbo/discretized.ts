@@ -6,6 +6,7 @@
 import { sumDims } from "../diffusion";
 import { tf } from "../tensor";
 import { erfcx, gaussLegendre, log1mExp, logUpperTail } from "./special";
+import { checkLevels } from "./units";
 
 /** "exact" integrates the Gaussian; "tanh" is the DDPM code's approximation of Φ, floored at 1e-12. */
 export type DecoderForm = "exact" | "tanh";
@@ -42,7 +43,7 @@ export function logNormalMass(low: number, high: number): number {
   return logUpperTail(low) + log1mExp(Math.log(scaled(high) / scaled(low)) - 2 * half * centre);
 }
 
-/** ln P(x) of one quantized value x in [−1, 1] under N(mean, sigmaStd²), in nats. Throws unless sigmaStd > 0. */
+/** ln P(x) of one quantized value x in [−1, 1] under N(mean, sigmaStd²), in nats. Throws unless sigmaStd > 0 and there are at least 2 levels. */
 export function logBinProbability(
   x: number,
   mean: number,
@@ -51,6 +52,7 @@ export function logBinProbability(
 ): number {
   if (!(sigmaStd > 0))
     throw new Error(`logBinProbability: sigmaStd is ${sigmaStd}, expected a standard deviation above 0.`);
+  checkLevels("logBinProbability", levels);
   const halfBin = 1 / (levels - 1);
   const low = x < -1 + halfBin ? Number.NEGATIVE_INFINITY : (x - halfBin - mean) / sigmaStd;
   const high = x > 1 - halfBin ? Number.POSITIVE_INFINITY : (x + halfBin - mean) / sigmaStd;
@@ -74,6 +76,7 @@ export function discretizedLogLikelihood(
   variance: tf.Tensor,
   { levels = 256, form = "exact" }: BinOptions = {},
 ): tf.Tensor1D {
+  checkLevels("discretizedLogLikelihood", levels);
   return tf.tidy(() => {
     const halfBin = 1 / (levels - 1);
     const sigmaStd = variance.sqrt();

@@ -190,6 +190,13 @@ test("bits/dim of 8-bit data from a density (D02)", () => {
 
 test("errors", () => {
   assert.throws(() => klDiagonal([0], [1], [0, 1], [1]), /klDiagonal: got lengths 1, 1, 2, 1/);
+  for (const variance of [-1, Number.NaN]) {
+    assert.throws(() => logDensity1d(0, 0, variance), /logDensity1d: a variance is .*, expected one above 0/);
+    assert.throws(() => entropy1d(variance), /entropy1d: a variance is/);
+    assert.throws(() => kl1d(0, variance, 1, 2), /kl1d: a variance is/);
+    assert.throws(() => klDiagonal([0, 0], [1, 1], [0, 0], [1, variance]), /kl1d: a variance is/);
+  }
+  assert.equal(kl1d(0, 0, 1, 2), Number.POSITIVE_INFINITY);
   assert.throws(
     () =>
       klFull(

@@ -5,18 +5,22 @@ import { checkSymmetric, cholesky, forwardSolve, type Matrix, symmetricEigen, sy
 
 const LOG_2PI = Math.log(2 * Math.PI);
 
-/** ln N(x; mean, variance) of one number. */
+/** ln N(x; mean, variance) of one number. Throws unless the variance is above 0. */
 export function logDensity1d(x: number, mean: number, variance: number): number {
+  checkVariance("logDensity1d", variance);
   return -0.5 * (LOG_2PI + Math.log(variance) + (x - mean) ** 2 / variance);
 }
 
-/** Differential entropy ½ ln(2πe·variance) of N(·, variance). */
+/** Differential entropy ½ ln(2πe·variance) of N(·, variance). Throws unless the variance is above 0. */
 export function entropy1d(variance: number): number {
+  checkVariance("entropy1d", variance);
   return 0.5 * (LOG_2PI + 1 + Math.log(variance));
 }
 
-/** KL(N(mean1, variance1) ‖ N(mean2, variance2)) of two univariate Gaussians. */
+/** KL(N(mean1, variance1) ‖ N(mean2, variance2)) of two univariate Gaussians, infinite where the first is a point. Throws on other variances that are not above 0. */
 export function kl1d(mean1: number, variance1: number, mean2: number, variance2: number): number {
+  if (variance1 !== 0) checkVariance("kl1d", variance1);
+  checkVariance("kl1d", variance2);
   return varianceKl(variance1, variance2) + (mean1 - mean2) ** 2 / (2 * variance2);
 }
 
@@ -46,7 +50,11 @@ function excessOverLog(x: number): number {
   return sum;
 }
 
-/** KL between Gaussians with diagonal covariances, summed over dimensions. Throws on unequal lengths. */
+function checkVariance(caller: string, variance: number): void {
+  if (!(variance > 0)) throw new Error(`${caller}: a variance is ${variance}, expected one above 0.`);
+}
+
+/** KL between Gaussians with diagonal covariances, summed over dimensions. Throws on unequal lengths and as `kl1d`. */
 export function klDiagonal(
   mean1: ArrayLike<number>,
   variance1: ArrayLike<number>,

@@ -10,6 +10,7 @@ export function erfcx(x: number): number {
 
 /** erfc(x) = 2/√π ∫_x^∞ e^{−u²} du for any real x. */
 export function erfc(x: number): number {
+  if (Number.isNaN(x)) return x;
   return x >= 0 ? erfcx(x) * Math.exp(-x * x) : 2 - erfc(-x);
 }
 

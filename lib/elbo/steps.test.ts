@@ -151,6 +151,16 @@ test("no leaks; bad input is refused", () => {
       () => importanceProbabilities(table(1, 1), floor),
       /floor is .*, expected a share from 0 to 1/,
     );
+  for (const size of [0, 2.5])
+    assert.throws(
+      () => lossHistory(3, size),
+      /lossHistory: size is .*, expected a whole number of at least 1/,
+    );
+  for (const t of [0, 4, 1.5])
+    assert.throws(
+      () => lossHistory(3).record([1, t], [1, 1]),
+      /lossHistory: t is .*, expected a step from 1 to 3/,
+    );
   assertAllClose(importanceProbabilities(table(1, 3), 1), [0, 0.5, 0.5]);
   assertAllClose(importanceProbabilities(table(1, 3), 0), [0, 0.25, 0.75]);
 });

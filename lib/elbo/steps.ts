@@ -98,13 +98,20 @@ export interface LossHistory {
   rms(): Float64Array;
 }
 
-/** An empty `LossHistory` for t = 1…numSteps (Nichol & Dhariwal 2021 keep 10 values). */
+/** An empty `LossHistory` for t = 1…numSteps (Nichol & Dhariwal 2021 keep 10 values). Throws unless both are whole numbers of at least 1; `record` on a t that is none of them. */
 export function lossHistory(numSteps: number, size = 10): LossHistory {
   checkNumSteps("lossHistory", numSteps);
+  if (!(Number.isInteger(size) && size >= 1))
+    throw new Error(`lossHistory: size is ${size}, expected a whole number of at least 1.`);
   const seen = new Int32Array(numSteps + 1);
   const squares = Array.from({ length: numSteps + 1 }, () => new Float64Array(size));
   return {
     record(t, values) {
+      const strange = Array.from(t).find(
+        (step) => !(Number.isInteger(step) && step >= 1 && step <= numSteps),
+      );
+      if (strange !== undefined)
+        throw new Error(`lossHistory: t is ${strange}, expected a step from 1 to ${numSteps}.`);
       for (let i = 0; i < t.length; i++) squares[t[i]][seen[t[i]]++ % size] = values[i] ** 2;
     },
     ready: () => seen.every((count, t) => t === 0 || count >= size),

@@ -29,6 +29,7 @@ import {
   posteriorTermDraw,
   priorTerm,
   priorTermDraw,
+  priorVarianceKl,
   varianceCost,
 } from "./terms";
 import { vlbWeights } from "./weights";
@@ -226,4 +227,13 @@ test("at t = 1 the KL is infinite; nothing leaks", () => {
     () => posteriorTerm(model, x0, steps(1, 3), eps),
     /posteriorTerm: t has shape \[1\], expected \[2\] to match x0/,
   );
+});
+
+test("what the variance costs where β̃ is next to β: x²/4 of their relative difference x, to its digits", () => {
+  const schedule = linearSchedule({ numSteps: 2000 });
+  const { betaVar, alphaBar, oneMinusAlphaBar } = schedule;
+  const costs = varianceCost(schedule, "beta");
+  const x = (betaVar[2000] * alphaBar[1999]) / oneMinusAlphaBar[2000];
+  assertClose(costs[2000], x ** 2 / 4, { rel: 1e-9 });
+  assertClose(priorVarianceKl(schedule), alphaBar[2000] ** 2 / 4, { rel: 1e-7 });
 });

@@ -25,7 +25,7 @@ import {
 import { atStep, checkSameShape, checkT, mix } from "../diffusion/tables";
 import { tf } from "../tensor";
 import { type BinOptions, discretizedLogLikelihood } from "./discretized";
-import { gaussianLogDensity, varianceKl } from "./gaussian";
+import { excessKl, gaussianLogDensity, varianceKl } from "./gaussian";
 
 /** How the model's x̂_0 is used; clipping makes another p_θ (see `pMeanVariance`). */
 export interface TermOptions {
@@ -59,14 +59,23 @@ export function priorTerm(schedule: Schedule, x0: tf.Tensor): tf.Tensor1D {
   const T = schedule.numSteps;
   return tf.tidy(() => {
     const squares = sumDims(x0.square()).mul(schedule.alphaBar[T] / 2);
-    return squares.add(dimsOf(x0) * varianceKl(schedule.oneMinusAlphaBar[T], 1));
+    return squares.add(dimsOf(x0) * priorVarianceKl(schedule));
   });
 }
+
+/** The part of L_T per dimension that is due to the variance: KL of N(0, 1−ᾱ_T) from N(0, 1). */
+export const priorVarianceKl = ({ numSteps: T, alphaBar, oneMinusAlphaBar }: Schedule): number =>
+  excessKl(-alphaBar[T], oneMinusAlphaBar[T]);
 
 /** C_t = KL of N(0, β̃_t) from N(0, σ_t²), the part of L_{t−1} per dimension that no network can reduce; infinite at t = 1. */
 export function varianceCost(schedule: Schedule, variance: Variance): Float64Array {
   const { betaTilde } = posteriorTables(schedule);
-  return sigma2(schedule, variance).map((sigma2t, t) => (t === 0 ? 0 : varianceKl(betaTilde[t], sigma2t)));
+  const { betaVar, alphaBar, oneMinusAlphaBar: noise } = schedule;
+  return sigma2(schedule, variance).map((sigma2t, t) => {
+    if (t === 0) return 0;
+    if (t === 1 || sigma2t !== betaVar[t]) return varianceKl(betaTilde[t], sigma2t);
+    return excessKl((-betaVar[t] * alphaBar[t - 1]) / noise[t], noise[t - 1] / noise[t]); // β̃/β = (1−ᾱ_{t−1})/(1−ᾱ_t), less 1
+  });
 }
 
 /**

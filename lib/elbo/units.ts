@@ -12,10 +12,18 @@ export function bitsPerDim(totalNats: number, dims: number): number {
 
 /**
  * What a density on data scaled to [−1, 1] lacks to be one on the bins of `levels` values: log2 of the number of bins
- * per unit, (levels − 1)/2; 6.994 bits for 8-bit data, since x = 2k/255 − 1 makes bins of width 2/255.
+ * per unit, (levels − 1)/2; 6.994 bits for 8-bit data, since x = 2k/255 − 1 makes bins of width 2/255. Throws unless
+ * `levels` is a whole number of at least 2.
  */
 export function binOffsetBits(levels = 256): number {
+  checkLevels("binOffsetBits", levels);
   return Math.log2((levels - 1) / 2);
+}
+
+/** Throws unless data can take so many values in [−1, 1]. */
+export function checkLevels(caller: string, levels: number): void {
+  if (!(Number.isInteger(levels) && levels >= 2))
+    throw new Error(`${caller}: levels is ${levels}, expected a whole number of at least 2, such as 256.`);
 }
 
 /** Nats/dim of a density on [−1, 1]-scaled data as bits/dim of the data in `levels` values (small-bin approximation). */

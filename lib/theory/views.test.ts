@@ -8,8 +8,11 @@ import {
   drawFrom,
   exactBound,
   gaussian,
+  logDensityOf,
   mixture,
+  noised,
   optimalPredict,
+  scoreOf,
 } from "../elbo";
 import { w2Gaussians } from "../metrics";
 import { rng, tf } from "../tensor";
@@ -37,6 +40,23 @@ test("KL and the Fisher divergence by quadrature are those of Gaussians in close
   const { kl, fisher } = gaussianFlow(q, p, 0);
   assertClose(klDivergence(gaussian(q), gaussian(p)), kl, { rel: 1e-9 });
   assertClose(fisherDivergence(gaussian(q), gaussian(p)), fisher, { rel: 1e-9 });
+});
+
+test("KL and the Fisher divergence from a law with narrow parts, against a sum over a fine grid", () => {
+  const p = gaussian({ mean: 0, std: 1 });
+  const narrow = (std: number) => mixture({ weights: [0.5, 0.5], means: [0, 0.37], stds: [1, std] });
+  const points = noised(dataSet([-1, 0, 1]), linearSchedule(), 1);
+  for (const [q, h] of [[narrow(0.005), 2e-5] as const, [points, 1e-5] as const]) {
+    let [kl, fisher] = [0, 0];
+    for (let i = -9 / h; i <= 9 / h; i++) {
+      const x = i * h;
+      const mass = (h * Math.exp(-0.5 * x * x)) / Math.sqrt(2 * Math.PI);
+      kl += mass * (logDensityOf(p, x) - logDensityOf(q, x));
+      fisher += mass * (x + scoreOf(q, x)[0]) ** 2;
+    }
+    assertClose(klDivergence(p, q), kl, { rel: 1e-7 });
+    assertClose(fisherDivergence(p, q), fisher, { rel: 1e-6 });
+  }
 });
 
 test("between points without noise neither divergence exists, and both say so", () => {

@@ -17,7 +17,7 @@ import {
   secondMoment,
   vlbWeights,
 } from "../elbo";
-import { expectation } from "../elbo/analytic";
+import { expectation, narrowestStd } from "../elbo/analytic";
 import { w2WithFloor } from "../metrics";
 import { rng, tf } from "../tensor";
 import { denoiser, kernelMean, scoreDifference } from "./score-difference";
@@ -34,14 +34,16 @@ import {
 /** KL(p‖q) in nats between known laws, by quadrature in one or two dimensions; q must not vanish where p is. Throws on points without noise and unless p and q share their dimension. */
 export function klDivergence(p: Distribution, q: Distribution): number {
   checkDims("klDivergence", p, q);
-  return expectation(p, (x) => logDensityOf(p, x) - logDensityOf(q, x));
+  const scale = narrowestStd(q);
+  return expectation(p, (x) => logDensityOf(p, x) - logDensityOf(q, x), { scale });
 }
 
 /** The Fisher divergence E_p‖∇ln p − ∇ln q‖² between known laws, by quadrature in one or two dimensions. Throws as `klDivergence`. */
 export function fisherDivergence(p: Distribution, q: Distribution): number {
   checkDims("fisherDivergence", p, q);
   const difference = scoreDifference(p, q);
-  return expectation(p, (x) => difference(x).reduce((sum, value) => sum + value ** 2, 0));
+  const scale = narrowestStd(q);
+  return expectation(p, (x) => difference(x).reduce((sum, value) => sum + value ** 2, 0), { scale });
 }
 
 /**

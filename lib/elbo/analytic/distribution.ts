@@ -33,6 +33,8 @@ export function gaussian(
   options: { mean: NumberOrVector; std: NumberOrVector } | { mean: NumberOrVector; covariance: Matrix },
 ): Distribution {
   const mean = vector(options.mean);
+  if (mean.length === 0)
+    throw new Error("gaussian: the mean is empty, expected a number for each dimension.");
   const component =
     "covariance" in options
       ? withCovariance("gaussian", 1, mean, options.covariance)
@@ -52,6 +54,8 @@ export function mixture(options: {
 }): Distribution {
   const { weights, stds, covariances } = options;
   const means = options.means.map(vector);
+  if (stds && covariances)
+    throw new Error("mixture: got stds and covariances, expected one of them, an entry per component.");
   const spreads = stds ?? covariances;
   if (!spreads) throw new Error("mixture: stds are missing. Pass stds or covariances, one per component.");
   if (weights.length === 0 || means.length !== weights.length || spreads.length !== weights.length)
@@ -64,6 +68,7 @@ export function mixture(options: {
       `mixture: weights [${weights.join(", ")}] sum to ${total}, expected positive weights that sum to 1.`,
     );
   const dims = means[0].length;
+  if (dims === 0) throw new Error("mixture: the means are empty, expected a number for each dimension.");
   if (means.some((mean) => mean.length !== dims))
     throw new Error(
       `mixture: means have ${means.map((m) => m.length).join(", ")} dimensions, expected equal ones.`,
@@ -102,11 +107,15 @@ export function noised(distribution: Distribution, schedule: Schedule, t: number
   return diffused(distribution, { signal: schedule.sqrtAlphaBar[t], noise2: schedule.oneMinusAlphaBar[t] });
 }
 
-/** The law of signal·x + N(0, noise2 I): each component N(signal·m, signal²λ + noise2) along its own axes. With noise, points are a mixture. */
+/** The law of signal·x + N(0, noise2 I): each component N(signal·m, signal²λ + noise2) along its own axes. With noise, points are a mixture. Throws on a negative noise2. */
 export function diffused(
   { kind, dims, components }: Distribution,
   { signal, noise2 }: { signal: number; noise2: number },
 ): Distribution {
+  if (!(noise2 >= 0 && Number.isFinite(signal)))
+    throw new Error(
+      `diffused: signal is ${signal} and noise2 ${noise2}, expected a finite number and a variance of at least 0.`,
+    );
   return {
     kind: kind === "dataSet" && noise2 > 0 ? "mixture" : kind,
     dims,

@@ -442,3 +442,16 @@ test("affineBound is for Gaussian data in one dimension, with a table entry for 
     /affineBound: scale and shift have lengths 4 and 4, expected 1001 \(entry 0 a dummy\)/,
   );
 });
+
+test("the entropy of parts far from each other, against a sum over a fine grid", () => {
+  const far = mixture({ weights: [0.5, 0.5], means: [0, 8], stds: [1, 0.5] });
+  let want = 0;
+  for (let i = -12_000; i <= 20_000; i++) {
+    const x = i / 1000;
+    const bump = (mean: number, std: number) =>
+      Math.exp(-0.5 * ((x - mean) / std) ** 2) / (std * Math.sqrt(2 * Math.PI));
+    const density = 0.5 * bump(0, 1) + 0.5 * bump(8, 0.5);
+    want -= density * Math.log(density) * 1e-3;
+  }
+  assertClose(entropyOf(far), want, { rel: 3e-12 });
+});

@@ -16,5 +16,5 @@ export {
 } from "./distribution";
 export * from "./exact";
 export * from "./optimal";
-export { expectation } from "./quadrature";
+export { expectation, narrowestStd } from "./quadrature";
 export * from "./quantized";

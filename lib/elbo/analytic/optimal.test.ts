@@ -14,6 +14,7 @@ import { estimate } from "../statistics";
 import {
   type Component,
   dataSet,
+  diffused,
   drawFrom,
   gaussian,
   logDensityOf,
@@ -305,6 +306,20 @@ test("wrong distributions are refused", () => {
     /gaussian: std is 0, expected a standard deviation above 0/,
   );
   assert.throws(() => gaussian({ mean: Number.NaN, std: 1 }), /gaussian: mean is \[NaN\]/);
+  assert.throws(() => gaussian({ mean: [], std: 1 }), /gaussian: the mean is empty/);
+  assert.throws(() => mixture({ weights: [1], means: [[]], stds: [1] }), /mixture: the means are empty/);
+  assert.throws(
+    () => mixture({ weights: [1], means: [0], stds: [1], covariances: [[[2]]] }),
+    /mixture: got stds and covariances, expected one of them/,
+  );
+  assert.throws(
+    () => diffused(gaussian({ mean: 0, std: 1 }), { signal: 1, noise2: -0.5 }),
+    /diffused: signal is 1 and noise2 -0\.5, expected/,
+  );
+  assert.throws(
+    () => optimal(gaussian({ mean: 0, std: 1 }), schedule, "x0")(0.7, 0),
+    /optimal: t is 0, expected a step from 1/,
+  );
   assert.throws(() => gaussian({ mean: [0, 0], std: [1, 1, 1] }), /std has 3 entries, expected 2/);
   assert.throws(
     () =>

@@ -35,29 +35,35 @@ export function optimal(
 ): (x: NumberOrVector, t: number) => number[] {
   const { p, q } = targetTables(schedule, kind);
   return (x, t) => {
+    if (t === 0) throw new Error(`optimal: t is 0, expected a step from 1 to ${schedule.numSteps}.`);
     const point = vector(x);
     const marginal = noised(distribution, schedule, t);
-    const x0 = p[t] === 0 ? undefined : posteriorMean(distribution, marginal, schedule, t, point);
+    const signal = schedule.sqrtAlphaBar[t];
+    const x0 = p[t] === 0 ? undefined : posteriorMean(distribution, marginal, signal)(point);
     const noise = schedule.sqrtOneMinusAlphaBar[t];
     return scoreOf(marginal, point).map((s, i) => (x0 ? p[t] * x0[i] : 0) - q[t] * noise * s);
   };
 }
 
-/** E[x_0 | x_t = x] = Σ r_k E[x_0 | x, component k]. */
-function posteriorMean(
+/**
+ * E[x_0 | y] = Σ r_k E[x_0 | y, component k] of y = signal·x_0 + noise, whose law is `marginal` (`diffused`): no difference
+ * of large numbers at any noise, as Tweedie's formula is.
+ */
+export function posteriorMean(
   data: Distribution,
   marginal: Distribution,
-  schedule: Schedule,
-  t: number,
-  x: readonly number[],
-): Float64Array {
-  const mean = new Float64Array(data.dims);
+  signal: number,
+): (y: readonly number[]) => number[] {
+  const pulls = data.components.map((component, k) => pull(component, marginal.components[k], signal));
   const within = new Float64Array(data.dims);
-  responsibilities(marginal, x).forEach((r, k) => {
-    pull(data.components[k], marginal.components[k], schedule, t)(x, within);
-    for (let i = 0; i < mean.length; i++) mean[i] += r * within[i];
-  });
-  return mean;
+  return (y) => {
+    const mean = new Array<number>(data.dims).fill(0);
+    responsibilities(marginal, y).forEach((r, k) => {
+      pulls[k](y, within);
+      for (let i = 0; i < mean.length; i++) mean[i] += r * within[i];
+    });
+    return mean;
+  };
 }
 
 /**
@@ -161,7 +167,8 @@ function conditionalVariance(
     innerVariance(component, marginal.components[k], schedule, t),
   );
   const peaks = marginal.components.map(logPeak);
-  const pulls = components.map((component, k) => pull(component, marginal.components[k], schedule, t));
+  const signal = schedule.sqrtAlphaBar[t];
+  const pulls = components.map((component, k) => pull(component, marginal.components[k], signal));
   const logs = new Float64Array(components.length);
   const means = components.map(() => new Float64Array(dims));
   const centre = new Float64Array(dims);
@@ -183,12 +190,10 @@ function conditionalVariance(
   };
 }
 
-/** Writes E[x_0 | x_t = x, component] = m + √ᾱ λ/v (x − √ᾱ m) into `mean`, and returns (x − √ᾱ m)ᵀ V⁻¹ (x − √ᾱ m). */
-function pull(data: Component, marginal: Component, schedule: Schedule, t: number) {
+/** Writes E[x_0 | y = x, component] = m + a λ/v (x − a m), a the signal, into `mean`, and returns (x − a m)ᵀ V⁻¹ (x − a m). */
+function pull(data: Component, marginal: Component, signal: number) {
   const { axes } = data;
-  const gains = data.variances.map(
-    (variance, i) => (schedule.sqrtAlphaBar[t] * variance) / marginal.variances[i],
-  );
+  const gains = data.variances.map((variance, i) => (signal * variance) / marginal.variances[i]);
   const dims = gains.length;
   return (x: readonly number[], mean: Float64Array): number => {
     let distance = 0;

@@ -101,5 +101,6 @@ test("what has no exact answer here is refused", () => {
     /3 dimensions, expected 1 or 2: 256\^3 cells/,
   );
   assert.throws(() => cellProbabilities(gaussian({ mean: 0, std: 1 }), { levels: 1 }), /levels is 1/);
+  assert.throws(() => discreteEntropy([1.5, -0.5]), /probabilities\[1\] is -0\.5, expected a number of at/);
   assert.throws(() => discreteEntropy([0.5, 0.4]), /probabilities sum to 0.9, expected 1/);
 });

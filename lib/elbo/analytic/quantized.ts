@@ -47,12 +47,14 @@ function binMasses(mean: number, std: number, levels: number): Float64Array {
   });
 }
 
-/** −Σ p ln p of a discrete distribution, in nats. Throws unless the probabilities sum to 1 within 1e-9. */
+/** −Σ p ln p of a discrete distribution, in nats. Throws unless none is negative and they sum to 1 within 1e-9. */
 export function discreteEntropy(probabilities: ArrayLike<number>): number {
   let total = 0;
   let entropy = 0;
   for (let i = 0; i < probabilities.length; i++) {
     const p = probabilities[i];
+    if (!(p >= 0))
+      throw new Error(`discreteEntropy: probabilities[${i}] is ${p}, expected a number of at least 0.`);
     total += p;
     if (p > 0) entropy -= p * Math.log(p);
   }

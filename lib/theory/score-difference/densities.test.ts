@@ -441,3 +441,14 @@ test("in as many dimensions as a digit has pixels, particles end among the targe
   assert.ok(squares < 0.01, `mean square per pixel to the nearest point: ${squares}`);
   tf.dispose([points, start]);
 });
+
+test("the denoiser and its moves keep their digits under large noise", () => {
+  const p = gaussian({ mean: 0, std: 1 });
+  for (const sigma of [1e2, 1e5, 1e8]) {
+    const want = sigma / (1 + sigma ** 2);
+    assertClose(denoiser(p, sigma)(sigma)[0], want, { rel: 1e-14 });
+    const moves = diffusionMoves(p, sigma, { sigma, sigmaNext: 0 });
+    for (const move of [moves.denoised, moves.ode, moves.ancestralMean, moves.renoisedMean])
+      assertClose(move[0], want, { rel: 1e-14 });
+  }
+});

@@ -9,6 +9,7 @@ import {
   excessKl,
   logDensityOf,
   type NumberOrVector,
+  posteriorMean,
   scoreOf,
 } from "../../elbo";
 
@@ -31,12 +32,11 @@ export function blurred(distribution: Distribution, sigmaStd: number): Distribut
  * D(y) = E[x | x + σε = y] = y + σ² ∇ln p_σ(y) (Tweedie): the denoiser, by which Δ_σ = (D_p − D_q)/σ². Throws unless sigmaStd > 0.
  */
 export function denoiser(distribution: Distribution, sigmaStd: number): (y: NumberOrVector) => number[] {
-  const noisy = blurred(distribution, sigmaStd);
-  return (y) => {
-    const point = typeof y === "number" ? [y] : y;
-    return scoreOf(noisy, point).map((s, i) => point[i] + sigmaStd ** 2 * s);
-  };
+  const mean = posteriorMean(distribution, blurred(distribution, sigmaStd), 1);
+  return (y) => mean(pointOf(y));
 }
+
+const pointOf = (y: NumberOrVector): readonly number[] => (typeof y === "number" ? [y] : y);
 
 /** Mean and standard deviation of a Gaussian on the line. */
 export interface Normal {
@@ -132,16 +132,16 @@ export function diffusionMoves(
     throw new Error(
       `diffusionMoves: sigmaNext is ${sigmaNext}, expected from 0 to less than sigma = ${sigma}.`,
     );
-  const point = typeof y === "number" ? [y] : y;
-  const step = denoiser(p, sigma)(point).map((d, i) => d - point[i]); // σ² Δ
-  const moved = (eta: number) => point.map((value, i) => value + eta * step[i]);
-  const ratio2 = (sigmaNext / sigma) ** 2;
+  const point = pointOf(y);
+  const denoised = denoiser(p, sigma)(point);
+  const keeping = (share: number) => denoised.map((d, i) => (1 - share) * d + share * point[i]); // y + (1 − share) σ²Δ
+  const ratio = sigmaNext / sigma;
   return {
-    denoised: moved(1),
-    ode: moved(1 - sigmaNext / sigma),
-    ancestralMean: moved(1 - ratio2),
-    ancestralVariance: sigmaNext ** 2 * (1 - ratio2),
-    renoisedMean: moved(1),
+    denoised,
+    ode: keeping(ratio),
+    ancestralMean: keeping(ratio ** 2),
+    ancestralVariance: sigmaNext ** 2 * (1 - ratio ** 2),
+    renoisedMean: denoised,
     renoisedVariance: sigmaNext ** 2,
   };
 }

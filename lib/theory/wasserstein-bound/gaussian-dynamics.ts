@@ -52,6 +52,8 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
   for (const [name, value] of Object.entries({ mean, "start.mean": start.mean }))
     if (!Number.isFinite(value))
       throw new Error(`gaussianDynamics: ${name} is ${value}, expected a finite number.`);
+  if (!(Number.isInteger(dims) && dims >= 1))
+    throw new Error(`gaussianDynamics: dims is ${dims}, expected a whole number of at least 1.`);
   if (!(Number.isInteger(steps) && steps >= 1))
     throw new Error(`gaussianDynamics: steps is ${steps}, expected a whole number of at least 1.`);
   if (!(start.variance > 0))

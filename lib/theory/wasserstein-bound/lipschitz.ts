@@ -61,7 +61,9 @@ export function clusterOffsetExponent(clusters: Clusters, U: number): number {
   const v = s2 * Math.exp(-U) - Math.expm1(-U);
   // (1/s² − 1/v)/κ with v − s² = κ(1 − e^{−U}): κ cancels, so s = 1 needs no case of its own.
   const spread = -Math.expm1(-U) / (s2 * v);
-  return a ** 2 * spread + Math.log(s2) - U - Math.log(v);
+  // ln s² − U − ln v = −ln(1 + (e^U − 1)/s²), the difference for U so large that e^U would not fit.
+  const fall = U < 1 ? -Math.log1p(Math.expm1(U) / s2) : Math.log(s2) - U - Math.log(v);
+  return a ** 2 * spread + fall;
 }
 
 /** The largest eigenvalue of the symmetric part of a field's Jacobian at each of these points [N, D] → N numbers. */

@@ -248,3 +248,14 @@ test("a score written by hand agrees with the library's at a point", () => {
     assertClose(got[i], s, { rel: 1e-4 });
   });
 });
+
+test("the clusters' exponent begins as L_s at time 0, and is one function of U", () => {
+  for (const std of [0.3, 0.7, 1, 2])
+    for (const U of [1e-12, 1e-9]) {
+      const slope = 0.25 / std ** 4 - 1 / std ** 2;
+      if (slope !== 0)
+        assertClose(clusterOffsetExponent({ halfDistance: 0.5, std }, U), slope * U, { rel: 1e-7 });
+    }
+  const [below, above] = [1 - 1e-12, 1].map((U) => clusterOffsetExponent({ halfDistance: 0.5, std: 0.7 }, U));
+  assertClose(below, above, { abs: 1e-11 });
+});
