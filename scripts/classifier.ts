@@ -9,6 +9,7 @@ import "./engine";
 
 import { existsSync } from "node:fs";
 import { cifar10, type ImageSet, mnist } from "../lib/data";
+import { withFolder } from "../lib/data/lock.cjs";
 import { type Classifier, classifier, classifierParameterCount } from "../lib/nets";
 import { engine } from "../lib/tensor";
 import {
@@ -27,11 +28,11 @@ import {
   saveCheckpoint,
   saveClassifier,
 } from "../lib/training";
-import { withFolder } from "./lock.mjs";
 import { thousands } from "./markdown";
 import { type Options, readOptions } from "./options";
 import { interruption, runMain, showBar, statusOf } from "./progress";
 import { addLine, checkpointPath, keepLines, metricsPath } from "./train/folder";
+import { checkTestImages } from "./train/images";
 
 const VALUES = ["data", "epochs", "out", "export", "checkpoint-every"] as const;
 const FLAGS = ["resume", "help"] as const;
@@ -70,9 +71,13 @@ async function prepare(options: Given, data: ImageData, out: string): Promise<Ru
   const began = from ? classifierConfig(from.config, path) : CLASSIFIER_RUNS[data];
   if (began.data !== data)
     throw new Error(`${out} is a run on ${began.data}. Write: npm run classifier -- ${began.data} …`);
-  const config = { ...began, epochs: options.wholeNumber("epochs", began.epochs) };
+  const epochs = options.wholeNumber("epochs", began.epochs);
+  if (from && epochs < began.epochs)
+    throw new Error(`${out} is a run of ${began.epochs} epochs. Ask for as many with --epochs, or for more.`);
+  const config = { ...began, epochs };
   const load = data === "mnist" ? mnist : cifar10;
   const { train, test, description } = await load({ dir: options.text("data") });
+  checkTestImages({ test }, 1);
   const net = classifier(config.net, config.seed);
   const training = classifierTrainer({ ...config, net, data: train });
   if (from) resume(training, from);

@@ -6,11 +6,13 @@
  */
 import "./engine";
 
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { withFolder } from "../lib/data/lock.cjs";
 import { bitsSummary, type Evaluation, type Rows, rowsOf } from "../lib/metrics";
 import { engine } from "../lib/tensor";
 import { classifierPath, imageShape, openModel, type TrainedModel, writeWhole } from "../lib/training";
+import { fileMark, mark } from "../lib/training/mark";
 import { openExtractor } from "./evaluate/extractor";
 import { MEASURES, reportLines, sampleMeasures } from "./evaluate/report";
 import { inTurn, parseRequest, type Request, USAGE } from "./evaluate/request";
@@ -23,13 +25,9 @@ import {
   type Watch,
 } from "./evaluate/stages";
 import { openStore } from "./evaluate/store";
-import { withFolder } from "./lock.mjs";
-import { mark } from "./mark";
 import { interruption, runMain, showBar } from "./progress";
 import { planOf, refuseClasses } from "./sample/request";
-import { loadImages, markOf } from "./train/images";
-
-const fingerprint = (path: string): string => mark(readFileSync(path));
+import { checkTestImages, loadImages, markOf } from "./train/images";
 
 /** Shows each stage's bar, the time left from this start's own pace. */
 function watchStages(): Watch {
@@ -52,11 +50,11 @@ function guidanceFor({ options }: Request, { net }: TrainedModel): number | unde
   return undefined;
 }
 
-/** The model of a checkpoint and the fingerprint of just that file. Throws where a run replaced it meanwhile. */
+/** The model of a checkpoint and the mark of just that file. Throws where a run replaced it meanwhile. */
 function openWhole(path: string): { trained: TrainedModel; mark: string } {
-  const before = fingerprint(path);
+  const before = fileMark(path);
   const trained = openModel(path);
-  if (fingerprint(path) === before) return { trained, mark: before };
+  if (fileMark(path) === before) return { trained, mark: before };
   throw new Error(`${path} was replaced while it was read, by a run in training? Start again.`);
 }
 
@@ -86,10 +84,11 @@ async function evaluate(request: Request): Promise<Evaluation> {
       `${request.checkpoint} has ${step} steps of training behind it, expected ${request.trainedSteps}. Train it on with --resume, or give its own number.`,
     );
   const { train, test, description } = await loadImages(config, { dir: request.data });
+  checkTestImages({ test }, Math.max(4, request.k + 1));
   const shape = imageShape(config);
   const path = request.classifier ?? classifierPath(config.data);
   const extractor = openExtractor(path, shape);
-  const extractorMark = fingerprint(path);
+  const extractorMark = fileMark(path);
   const T = config.numSteps;
   const plan = planOf(options, config, model.schedule);
   const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1, Math.min(1, T - 1));
@@ -130,6 +129,7 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const keep = findOneByOne(store, extractorMark, MEASURES, watch);
   return {
     checkpoint: request.checkpoint,
+    mark: checkpoint,
     step,
     seed,
     rows,
@@ -142,10 +142,11 @@ async function evaluate(request: Request): Promise<Evaluation> {
 }
 
 async function writeReport(request: Request): Promise<void> {
+  if (request.report) mkdirSync(dirname(request.report), { recursive: true }); // now, not after hours
   const report = await evaluate(request);
+  console.log(request.json ? JSON.stringify(report) : `\n${reportLines(report).join("\n")}`);
   for (const path of [join(request.out, "report.json"), ...(request.report ? [request.report] : [])])
     writeWhole(path, `${JSON.stringify(report, null, 2)}\n`);
-  console.log(request.json ? JSON.stringify(report) : `\n${reportLines(report).join("\n")}`);
 }
 
 runMain("evaluate", async () => {

@@ -16,6 +16,7 @@ import {
   saveAverages,
   writeWhole,
 } from "../lib/training";
+import { fileMark } from "../lib/training/mark";
 import { thousands } from "./markdown";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
@@ -51,7 +52,7 @@ function aboutOf(
   config: RunConfig,
   { step }: Checkpoint,
   curve: Curve,
-  bytes: number,
+  path: string,
 ): AboutModel {
   return {
     command: `npm run train -- ${config.data} --config config.json --steps ${step}`,
@@ -59,7 +60,8 @@ function aboutOf(
     hours: curve.hours[curve.hours.length - 1],
     images: step * config.batchSize,
     weights: parameterCount(config.net),
-    bytes,
+    bytes: statSync(path).size,
+    mark: fileMark(path),
     loss: curve.loss[curve.loss.length - 1],
     starts: readStarts(run),
   };
@@ -81,12 +83,13 @@ async function main(): Promise<void> {
   const curve = curveOf(metrics, options.wholeNumber("points", 200));
   const path = join(out, "model.safetensors");
   saveAverages(path, { ...checkpoint, config: { ...config, steps: checkpoint.step } });
-  const { size } = statSync(path);
-  const about = aboutOf(run, config, checkpoint, curve, size);
+  const about = aboutOf(run, config, checkpoint, curve, path);
   writeWhole(join(out, "config.json"), `${JSON.stringify({ ...config, steps: checkpoint.step }, null, 2)}\n`);
   writeWhole(join(out, "curve.json"), `${JSON.stringify(curve)}\n`);
-  writeWhole(join(out, "about.json"), `${JSON.stringify(about, null, 2)}\n`);
-  console.log(`${out}: ${step(checkpoint)}, ${(size / 1e6).toFixed(2)} MB, ${about.hours} hours of training`);
+  writeWhole(join(out, "about.json"), `${JSON.stringify(about, null, 2)}\n`); // the last: what names the weights
+  console.log(
+    `${out}: ${step(checkpoint)}, ${(about.bytes / 1e6).toFixed(2)} MB, ${about.hours} hours of training`,
+  );
 }
 
 const step = (checkpoint: Checkpoint) => `${thousands(checkpoint.step)} steps`;

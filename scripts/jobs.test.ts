@@ -50,6 +50,32 @@ test("a folder stands for its configurations, a task each, in the order of their
   assert.match(written, /set -- .*own\/a\.json\S* 2 .*own\/b\.json\S* 2\n/);
 });
 
+test("the project's own files are named from the project, wherever its tasks have it", () => {
+  const recipe = "scripts/train/experiments/recipes/nets/base.json";
+  asked("slurm", "--configs", join(__dirname, "..", recipe), "--project", "/app");
+  assert.ok(readFileSync(join(folder, "train.sbatch"), "utf8").includes(`cd /app\nset -- ${recipe} `));
+});
+
+test("a task that is begun again refuses a run of another configuration", () => {
+  const path = join(folder, "edited.json");
+  const write = (batchSize: number) =>
+    writeFileSync(path, JSON.stringify({ data: "cifar10", net, batchSize, steps: 2 }));
+  const render = () => asked("slurm", "--configs", path, "--steps", "3");
+  const once = () =>
+    spawnSync("sh", [join(folder, "train.sbatch")], {
+      encoding: "utf8",
+      env: { ...process.env, SLURM_ARRAY_TASK_ID: "0" },
+    });
+  write(2);
+  render();
+  assert.equal(once().status, 0);
+  write(4);
+  render();
+  const { status, stderr } = once();
+  assert.equal(status, 1);
+  assert.match(stderr, /edited was begun with another batchSize than .*edited\.json has/);
+});
+
 test("a task of the Slurm array trains its own configuration, and goes on with it when begun again", () => {
   const told = asked("slurm", "--gpu", "--hours", "3");
   assert.match(
@@ -97,7 +123,10 @@ function missing(part: unknown, whole: unknown, path = ""): string[] {
 }
 
 test("the Kubernetes Job has a task for each configuration, runs the same script, and kubectl knows its every field", () => {
-  const told = asked("kubernetes", ...["--data", "/shared/data", "--runs", "/shared/runs"], ...POD, "--gpu");
+  const told = asked(
+    ...["kubernetes", "--data", "/shared/data", "--runs", "/shared/runs", "--configs", "cifar10-eps,cifar10"],
+    ...[...POD, "--gpu", "--steps", "1"],
+  );
   assert.match(
     told,
     /^kubectl create -f .*train\.json\nuntil kubectl get .*\nkubectl create -f .*evaluate\.json$/,
@@ -127,7 +156,7 @@ test("the Kubernetes Job has a task for each configuration, runs the same script
     args.map((arg: string) => arg.replaceAll("/shared", volume)),
     { JOB_COMPLETION_INDEX: "0" },
   );
-  const { config } = loadCheckpoint(join(volume, "runs", "tiny-eps", "checkpoint.safetensors"));
+  const { config } = loadCheckpoint(join(volume, "runs", "cifar10-eps", "checkpoint.safetensors"));
   rmSync(volume, { recursive: true });
   assert.equal((config as { parameterization: string }).parameterization, "eps");
 });
@@ -146,6 +175,11 @@ test("mistakes get one line", () => {
       () => asked("kubernetes", ...POD, "--data", "/shared/../d", "--runs", "/shared/r"),
       /^--data is .*, expected a folder in/,
     ],
+    [
+      () => asked("kubernetes", ...POD, "--data", "/shared/d", "--runs", "/shared/r"),
+      /^--configs has .*tiny-eps\.json, which no pod has, expected files in \/shared or of the project\./,
+    ],
+    [() => asked("slurm", ...POD), /^--image is for Kubernetes\. Leave it out, or write jobs of kubernetes/],
     [
       () => asked("slurm", "--configs", "cifar10,mnist"),
       /^--configs are of cifar10 and mnist, expected one data set/,

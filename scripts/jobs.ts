@@ -4,15 +4,16 @@
  * Kubernetes. Each task goes on from its last checkpoint when it is begun again.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { join, posix, resolve } from "node:path";
+import { isAbsolute, join, posix, relative, resolve } from "node:path";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
-import { configSources, experiments, folderNames, readConfig } from "./train/request";
+import { configSources, experiments, folderNames, readConfig, withSteps } from "./train/request";
 
 const SCHEDULERS = ["slurm", "kubernetes"] as const;
 const STAGES = ["train", "evaluate"] as const;
 type Stage = (typeof STAGES)[number];
 
+const PROJECT = resolve(__dirname, "..");
 /** Where a pod has the volume that outlasts it. */
 const SHARED = "/shared";
 
@@ -35,7 +36,7 @@ const USAGE = `npm run jobs -- ${SCHEDULERS.join("|")} --out DIR --data DIR [opt
 
 /** What the tasks are, and what each may use. */
 export interface Jobs {
-  /** Names or absolute paths with the steps of their runs, a task for each. */
+  /** Names or paths, absolute or from the project, with the steps of their runs, a task for each. */
   configs: { name: string; steps: number }[];
   /** The data set that all are of. */
   set: string;
@@ -56,7 +57,7 @@ const quoted = (text: string): string =>
 function script(stage: Stage, jobs: Jobs): string {
   const { configs, set, data, runs, project } = jobs;
   const train = [
-    'if [ -e "$out/checkpoint.safetensors" ]; then set -- --resume; else set -- --config "$1"; fi',
+    'set -- --config "$1"; if [ -e "$out/checkpoint.safetensors" ]; then set -- --resume "$@"; fi',
     `exec node --import tsx scripts/train.ts ${set} --data ${quoted(data)} --out "$out" --steps "$steps" "$@"`,
   ];
   const evaluate = [
@@ -127,7 +128,7 @@ export function kubernetesJob(stage: Stage, jobs: Jobs, image: string, claim: st
   };
 }
 
-/** The configurations' names, or paths from anywhere, with their steps unless told others; and the one data set that they are of. */
+/** The configurations' names or paths, with their steps unless told others; and the one data set that they are of. */
 function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs" | "set"> {
   const names = configSources(list);
   const known = names.map(readConfig);
@@ -138,10 +139,25 @@ function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs
     );
   folderNames(names);
   const configs = names.map((name, i) => ({
-    name: experiments().includes(name) ? name : resolve(name),
-    steps: steps ?? known[i].steps,
+    name: experiments().includes(name) ? name : fromProject(name),
+    steps: withSteps(known[i], steps ?? known[i].steps, name).steps,
   }));
   return { configs, set: sets[0] };
+}
+
+/** Where a task, which begins in the project, finds a file: from there if it is the project's, else from anywhere. */
+function fromProject(name: string): string {
+  const path = relative(PROJECT, resolve(name));
+  return path.startsWith("..") || isAbsolute(path) ? resolve(name) : path;
+}
+
+/** Throws unless a pod finds the configurations in its image or on its volume. */
+function checkFound(configs: Jobs["configs"]): void {
+  const lost = configs.find(({ name }) => isAbsolute(name) && !name.startsWith(`${SHARED}/`));
+  if (lost)
+    throw new Error(
+      `--configs has ${lost.name}, which no pod has, expected files in ${SHARED} or of the project. Put it into the project, and that into the image.`,
+    );
 }
 
 /** Throws unless a pod finds the folder on its volume. */
@@ -177,7 +193,7 @@ export function writeJobs(args: readonly string[]): string {
     ...configsOf(options.text("configs") ?? SWEEP, steps),
     data: needed("data", "the folder of the data set, as the tasks see it"),
     runs: options.text("runs") ?? (scheduler === "kubernetes" ? `${SHARED}/runs/sweep` : "runs/sweep"),
-    project: options.text("project") ?? resolve(__dirname, ".."),
+    project: options.text("project") ?? PROJECT,
     hours: options.wholeNumber("hours", 24),
     cpus: options.wholeNumber("cpus", 4),
     memory: options.wholeNumber("memory", 8),
@@ -191,12 +207,15 @@ export function writeJobs(args: readonly string[]): string {
     join(out, `${stage}.${scheduler === "slurm" ? "sbatch" : "json"}`),
   );
   if (scheduler === "slurm") {
+    const idle = (["image", "claim"] as const).find((name) => options.text(name) !== undefined);
+    if (idle) throw new Error(`--${idle} is for Kubernetes. Leave it out, or write jobs of kubernetes.`);
     for (const stage of STAGES) write(`${stage}.sbatch`, slurmJob(stage, jobs));
     return `id=$(sbatch --parsable ${train})\nsbatch --dependency=aftercorr:$id ${evaluate}`;
   }
   const image = needed("image", "the image that holds the project");
   const claim = needed("claim", "a persistent volume claim for data and runs");
   for (const name of ["data", "runs"] as const) checkShared(name, jobs[name]);
+  checkFound(jobs.configs);
   for (const stage of STAGES)
     write(`${stage}.json`, `${JSON.stringify(kubernetesJob(stage, jobs, image, claim), null, 2)}\n`);
   const ended = `kubectl get -f ${train} -o "jsonpath={.status.conditions[*].type}" | grep -qwE "Complete|Failed"`;

@@ -5,7 +5,7 @@
  * the small budgets of the tests; without a number all lessons run.
  */
 import { spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { basename, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
@@ -51,7 +51,7 @@ export function findSolutions(): string[] {
   return names.sort().map((name) => join(folder, name));
 }
 
-/** Executes one notebook; `onCell` hears of each code cell as it ends. */
+/** Executes one notebook; `onCell` hears of each code cell as it ends. Throws before set-up. */
 export async function executeLesson(
   source: string,
   { fast = false, onCell }: { fast?: boolean; onCell?: (report: CellReport) => void } = {},
@@ -59,6 +59,8 @@ export async function executeLesson(
   const here = layout(PROJECT);
   const name = basename(source);
   const path = join(here.cache, "lessons", relative(join(PROJECT, "notebooks"), source));
+  if (!existsSync(here.python))
+    throw new Error(`lesson: ${here.python} is not there, expected what set-up makes. Run npm run setup.`);
   const started = performance.now();
   const environment = { ...jupyterEnvironment(here), LOWER_BOUND_FAST: fast ? "1" : "" };
   const child = spawn(here.python, [join(PROJECT, "scripts", "notebook", "execute.py"), source, path], {
@@ -83,9 +85,11 @@ export async function executeLesson(
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
-    options: { fast: { type: "boolean" } },
+    options: { fast: { type: "boolean" }, help: { type: "boolean", short: "h" } },
     allowPositionals: true,
   });
+  if (values.help)
+    return console.log("npm run lesson -- [--fast] [NUMBER …], such as 02 03; without a number, all");
   let failed = 0;
   for (const source of findLessons(positionals)) {
     const result = await executeLesson(source, {

@@ -55,7 +55,7 @@ export function readOptions<Value extends string, Flag extends string>(
       if (wanted === undefined) return otherwise;
       const value = text(name)?.trim() === "" ? Number.NaN : Number(wanted);
       if (Number.isInteger(value) && value >= least && value <= most) return value;
-      throw new Error(`--${name} is "${text(name)}", expected a whole number from ${least} to ${most}.`);
+      throw new Error(`--${name} is "${wanted}", expected a whole number from ${least} to ${most}.`);
     },
     number: (name, otherwise) => finite(name, text(name) ?? String(otherwise)),
     numbers: (name) =>

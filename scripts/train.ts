@@ -8,6 +8,7 @@ import "./engine";
 
 import { existsSync } from "node:fs";
 import { type DownloadProgress, type ImageSet, imageBatches } from "../lib/data";
+import { withFolder } from "../lib/data/lock.cjs";
 import { parameterCount } from "../lib/nets";
 import { engine, type Rng } from "../lib/tensor";
 import {
@@ -20,12 +21,11 @@ import {
   type Trainer,
   trainer,
 } from "../lib/training";
-import { withFolder } from "./lock.mjs";
 import { thousands } from "./markdown";
 import { interruption, runMain, showBar, showLine, statusOf } from "./progress";
 import { addMetric, checkpointPath, openFolder } from "./train/folder";
 import { loadImages, markOf } from "./train/images";
-import { parseRequest, type Request, USAGE } from "./train/request";
+import { parseArguments, type Request, requestOf, USAGE } from "./train/request";
 
 /** The trainer at its first or next step. */
 function prepare({ config, from }: Request, train: ImageSet): Trainer {
@@ -92,12 +92,13 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
 }
 
 async function main(): Promise<void> {
-  const request = parseRequest(process.argv.slice(2));
-  if (request === "help") return console.log(USAGE);
-  const { dir, out, from, config } = request;
-  if (from && from.step >= config.steps)
-    return console.log(`${out} has taken ${from.step} steps already. Ask for more with --steps.`);
-  await withFolder(out, async () => {
+  const asked = parseArguments(process.argv.slice(2));
+  if (asked === "help") return console.log(USAGE);
+  await withFolder(asked.out, async () => {
+    const request = requestOf(asked); // once nobody else writes there
+    const { dir, out, from, config } = request;
+    if (from && from.step >= config.steps)
+      return console.log(`${out} has taken ${from.step} steps already. Ask for more with --steps.`);
     const { train, description } = await loadImages(config, { dir, onProgress: showDownload });
     console.log(`${description}\n${engine.description}`);
     const training = prepare(request, train);

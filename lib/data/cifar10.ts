@@ -8,7 +8,7 @@ import { basename, join, resolve } from "node:path";
 import { sha256 } from "./checksums";
 import { type DownloadProgress, download } from "./download";
 import type { ImageSet } from "./images";
-import { locked } from "./lock";
+import { locked } from "./lock.cjs";
 
 /** What is published, and where. */
 export interface Cifar10Release {
@@ -147,7 +147,7 @@ function readRecords(path: string, release: Cifar10Release, sums: Sums): Uint8Ar
     const remedy =
       sums === "every file"
         ? "Remove its folder and run this again."
-        : `Get it again from ${release.url}, or pass verify: false for pictures of your own.`;
+        : `Get it again from ${release.url}, or, for pictures of your own, call cifar10 with verify: false.`;
     if (got !== want) refuse(`has sha256 ${got}, expected ${want}: damaged, or altered`, remedy);
   }
   return bytes;

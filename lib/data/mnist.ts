@@ -10,7 +10,7 @@ import { join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { type DownloadProgress, download } from "./download";
 import type { ImageSet } from "./images";
-import { locked } from "./lock";
+import { locked } from "./lock.cjs";
 
 /** What is published, and where. */
 export interface MnistRelease {

@@ -36,6 +36,8 @@ export interface SampleMeasures {
 /** What an evaluation says. */
 export interface Evaluation {
   checkpoint: string;
+  /** Of the checkpoint's file: which weights were evaluated. */
+  mark: string;
   /** Training steps. */
   step: number;
   /** Of all draws. */

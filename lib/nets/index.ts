@@ -38,4 +38,4 @@ export { checkKeys } from "./options";
 export { countParameters, glorotUniform, type Parameters, trainableParameters } from "./parameters";
 export { depthToSpace, spaceToDepth } from "./patches";
 export { spectrallyNormalized, spectralNorm } from "./spectral";
-export type { UnetOptions } from "./unet";
+export { type UnetOptions, unetOptions } from "./unet";

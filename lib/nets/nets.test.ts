@@ -402,7 +402,7 @@ test("impossible sizes and inputs are refused by name", () => {
   for (const use of [createNet, parameterCount])
     assert.throws(
       () => use(misspelt),
-      /\("unet"\): unknown key "chanels", expected some of kind, imageSize, imageChannels, channels, blocks, patch/,
+      /\("unet"\): unknown key "chanels", expected some of kind, imageSize, imageChannels, channels, multipliers, blocks/,
     );
   const net = mlp();
   assert.throws(

@@ -42,27 +42,33 @@ export interface UnetOptions {
   classes?: number;
 }
 
-const SIZES = { imageSize: 32, imageChannels: 3, channels: 32, blocks: 2, patch: 1 };
 const DEFAULTS: Required<UnetOptions> = {
-  ...SIZES,
+  imageSize: 32,
+  imageChannels: 3,
+  channels: 32,
   multipliers: [1, 2, 2],
+  blocks: 2,
   attention: [16],
+  patch: 1,
   dropout: 0,
   classes: 0,
 };
+const SIZES = ["imageSize", "imageChannels", "channels", "blocks", "patch"] as const;
 
 /** The names of the options. */
 export const UNET_OPTIONS = Object.keys(DEFAULTS) as readonly (keyof UnetOptions)[];
 
-/** The options with their defaults; throws where they do not fit each other. */
-function checked(options: UnetOptions): Required<UnetOptions> {
-  const full = { ...DEFAULTS, ...options };
+/** The resolutions that a net comes through, level by level. */
+const resolutionsOf = ({ imageSize, patch, multipliers }: Required<UnetOptions>): number[] =>
+  multipliers.map((_, level) => imageSize / patch / 2 ** level);
+
+/** The options with their defaults, always in the same order; throws where they do not fit each other. */
+export function unetOptions(options: UnetOptions): Required<UnetOptions> {
+  const full: Required<UnetOptions> = { ...DEFAULTS, ...options };
   for (const name of ["multipliers", "attention"] as const)
     if (!Array.isArray(full[name]))
       throw new Error(`unet: ${name} is ${JSON.stringify(full[name])}, expected a list such as [1, 2].`);
-  const numbers: Record<string, number> = Object.fromEntries(
-    (Object.keys(SIZES) as (keyof typeof SIZES)[]).map((name) => [name, full[name]]),
-  );
+  const numbers: Record<string, number> = Object.fromEntries(SIZES.map((name) => [name, full[name]]));
   full.multipliers.forEach((value, i) => {
     numbers[`multipliers[${i}]`] = value;
   });
@@ -77,6 +83,7 @@ function checked(options: UnetOptions): Required<UnetOptions> {
   if (full.channels % 4 !== 0)
     throw new Error(`unet: channels is ${full.channels}, expected a multiple of 4.`);
   if (options.attention) checkAttention(full);
+  else full.attention = DEFAULTS.attention.filter((resolution) => resolutionsOf(full).includes(resolution));
   if (!(typeof full.dropout === "number" && full.dropout >= 0 && full.dropout < 1))
     throw new Error(`unet: dropout is ${full.dropout}, expected a rate from 0 to below 1.`);
   if (!(Number.isInteger(full.classes) && full.classes >= 0))
@@ -85,9 +92,9 @@ function checked(options: UnetOptions): Required<UnetOptions> {
 }
 
 /** Throws on a resolution that the net does not come through: it would have no attention there, without a word. */
-function checkAttention({ attention, imageSize, patch, multipliers }: Required<UnetOptions>): void {
-  const resolutions = multipliers.map((_, level) => imageSize / patch / 2 ** level);
-  const strange = attention.find((resolution) => !resolutions.includes(resolution));
+function checkAttention(options: Required<UnetOptions>): void {
+  const resolutions = resolutionsOf(options);
+  const strange = options.attention.find((resolution) => !resolutions.includes(resolution));
   if (strange !== undefined)
     throw new Error(
       `unet: attention is at ${strange}, expected some of its resolutions ${resolutions.join(", ")}.`,
@@ -188,7 +195,7 @@ function timeNet(p: Parameters, channels: number, timeSize: number, classes: num
 
 /** The function of a U-Net whose weights come from `p`. Throws on sizes that do not fit. */
 export function buildUnet(p: Parameters, options: UnetOptions): Apply {
-  const full = checked(options);
+  const full = unetOptions(options);
   const { imageSize, imageChannels, channels, blocks, patch, dropout, classes } = full;
   const [timeSize, depth] = [4 * channels, imageChannels * patch ** 2];
   const widths = full.multipliers.map((multiplier) => multiplier * channels);

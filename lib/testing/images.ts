@@ -15,6 +15,7 @@ import {
   saveClassifier,
   trainer,
 } from "../training";
+import { fileMark } from "../training/mark";
 import { numbersFrom } from ".";
 
 /** Random pixels as the first training file and the test file of CIFAR-10's binary version. */
@@ -71,6 +72,7 @@ export function writeShipped(folder: string, config: RunConfig): void {
     images: 64,
     weights: 1000,
     bytes: 4000,
+    mark: fileMark(join(folder, "model.safetensors")),
     loss: 1,
     starts,
   };

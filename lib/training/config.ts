@@ -22,6 +22,8 @@ import {
   type Net,
   type NetConfig,
   parameterCount,
+  type UnetOptions,
+  unetOptions,
 } from "../nets";
 import { compile, PRODUCT_PRECISIONS, type ProductPrecision, type tf } from "../tensor";
 import { type Checkpoint, loadCheckpoint, loadWeights } from "./checkpoint";
@@ -69,7 +71,10 @@ export interface RunConfig {
 /** What a configuration that leaves a key out means. */
 export const DEFAULT_RUN: RunConfig = {
   data: "cifar10",
-  net: { kind: "unet", channels: 48, multipliers: [1, 2], blocks: 2, attention: [8], patch: 2 },
+  net: {
+    kind: "unet",
+    ...unetOptions({ channels: 48, multipliers: [1, 2], blocks: 2, attention: [8], patch: 2 }),
+  },
   schedule: "cosine",
   numSteps: 1000,
   parameterization: "eps",
@@ -124,7 +129,8 @@ const RULES: Record<keyof Omit<RunConfig, "net">, Rule> = {
 };
 
 /**
- * A run's configuration from plain data, what it leaves out filled in, so that one of an older checkpoint still serves.
+ * A run's configuration from plain data, what it and its net leave out filled in, so that one of an older checkpoint
+ * still serves and two that mean the same are written alike.
  * Throws one line that begins with `where` on an unknown key, naming it and listing the known ones, on a value out of
  * range, and on a net that cannot be built or is not of images.
  */
@@ -143,7 +149,7 @@ export function runConfig(value: unknown, where: string): RunConfig {
     throw new Error(`${where}: "net": ${(error as Error).message}`, { cause: error });
   }
   imageShape(config, where);
-  return config;
+  return { ...config, net: { kind: "unet", ...unetOptions(config.net as UnetOptions) } };
 }
 
 /** The shape [H, W, C] of the images that a run's net takes. Throws for a net of points. */

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Evaluation } from "../metrics";
 import { type RunConfig, runConfig } from "./config";
+import { fileMark } from "./mark";
 
 /** How a model was made. */
 export interface AboutModel {
@@ -18,6 +19,8 @@ export interface AboutModel {
   weights: number;
   /** Of the file. */
   bytes: number;
+  /** Of the file: which weights all this is of. */
+  mark: string;
   /** Mean of the last steps of the curve. */
   loss: number;
   /** When and on what the run was begun or gone on with; `data` marks the images, where it was kept. */
@@ -57,7 +60,7 @@ const checkpointOf = (name: string): string => join(assetPath(name), "model.safe
 /** Whether a model of this name, such as "cifar10-x0", comes with the project. */
 export const isShipped = (name: string): boolean => existsSync(checkpointOf(name));
 
-/** The model of this name that comes with the project. Throws one line where there is none, and on a file of it that is damaged. */
+/** The model of this name that comes with the project. Throws one line where there is none, and on a file of it that is damaged or of other weights. */
 export function shipped(name: string): ShippedModel {
   if (!isShipped(name))
     throw new Error(
@@ -66,7 +69,7 @@ export function shipped(name: string): ShippedModel {
   return { name, checkpoint: checkpointOf(name), ...described(assetPath(name)) };
 }
 
-/** What a folder of `npm run export` says besides its weights. Throws one line on a file that is missing or damaged. */
+/** What a folder of `npm run export` says besides its weights. Throws one line on a file that is missing, damaged, or of other weights. */
 function described(folder: string): Omit<ShippedModel, "name" | "checkpoint"> {
   const read = (file: string) => {
     const path = join(folder, file);
@@ -82,10 +85,16 @@ function described(folder: string): Omit<ShippedModel, "name" | "checkpoint"> {
   const path = join(folder, "evaluation.json");
   const evaluation: Evaluation | null = existsSync(path) ? read("evaluation.json") : null;
   const about: AboutModel = read("about.json");
-  if (evaluation && evaluation.step !== about.steps)
-    throw new Error(
-      `shipped: ${path} is of ${evaluation.step} steps, the model beside it of ${about.steps}. Write it anew with npm run evaluate -- --report ${path}, or remove it.`,
-    );
+  const curve: Curve = read("curve.json");
   const config = runConfig(read("config.json"), join(folder, "config.json"));
-  return { config, about, curve: read("curve.json"), evaluation };
+  const weights = fileMark(join(folder, "model.safetensors"));
+  if (about.mark !== weights)
+    throw new Error(
+      `shipped: ${folder} has weights of mark ${weights}, and an about.json of ${about.mark}. Export the run again.`,
+    );
+  if (evaluation && evaluation.mark !== weights)
+    throw new Error(
+      `shipped: ${path} is of other weights than those beside it (their mark is ${weights}, its ${evaluation.mark}). Write it anew with npm run evaluate -- --report ${path}, or remove it.`,
+    );
+  return { config, about, curve, evaluation };
 }

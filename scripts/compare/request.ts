@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DEFAULT_RUN, type RunConfig } from "../../lib/training";
 import { SWEEP } from "../jobs";
 import { type Options, readOptions } from "../options";
-import { configSources, differingKey, folderNames, readConfig } from "../train/request";
+import { configSources, differingKey, folderNames, readConfig, withSteps } from "../train/request";
 
 export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [options]
 
@@ -14,16 +14,16 @@ into one table and one figure, with published figures beside.
                    ${SWEEP} is the course's own
   --data DIR       the folder of the data set
   --runs DIR       a folder for each run, as npm run jobs has it (runs/sweep)
-  --seeds N        seeds 0…N−1 of each (1)
+  --seeds N        of each: the configuration's own and the N−1 after it (1)
   --steps N        of each run, in place of what the configurations say
   --recipes        configurations may differ in anything but the data, and each takes the steps that it says: what a
                    table by FID then compares is recipes, such as those that take equally long
   --times X        with --recipes: X times the steps that the configurations say (1)
   --collect        puts together what is there, and neither trains nor evaluates
   --out DIR        table.md, figure.png, figure.json and rows.json (RUNS/comparison)
-  --json           {"rows": […], "published": […]} and nothing else on standard output
+  --json           {"rows": […], "missing": […], "published": […]} and nothing else on standard output
   --sampler-steps N  of the sampler (50)
-  --n, --bits-images, --parts, --draws, --reference, --classifier, --k
+  --n, --bits-images, --parts, --draws, --reference, --classifier, --features, --k
                    as npm run evaluate takes them
 
 Interrupted, the same command goes on where it was.`;
@@ -36,6 +36,7 @@ const FOR_EVALUATE = [
   "draws",
   "reference",
   "classifier",
+  "features",
   "k",
   "sampler-steps",
 ] as const;
@@ -103,13 +104,14 @@ function sweepRuns(options: Given, folder: string): SweepRun[] {
   const seeds = options.wholeNumber("seeds", 1, 1000);
   const configs = sources.map((source) => {
     const config = readConfig(source);
-    return { name: source, config: { ...config, steps: stepsOf(options, config) } };
+    return { name: source, config: withSteps(config, stepsOf(options, config), source) };
   });
   if (options.flag("recipes")) checkAlike(configs, ALL_BUT_DATA);
   else checkCompared(configs);
-  return Array.from({ length: seeds }, (_, seed) =>
+  return Array.from({ length: seeds }, (_, further) =>
     configs.map(({ name: source, config }, i) => {
-      const name = `${names[i]}${seed === 0 ? "" : `-seed${seed}`}`;
+      const seed = config.seed + further;
+      const name = `${names[i]}${further === 0 ? "" : `-seed${seed}`}`;
       return { name, source, config: { ...config, seed }, folder: join(folder, name) };
     }),
   ).flat();
@@ -130,8 +132,9 @@ function stepsOf(options: Given, config: RunConfig): number {
   return options.wholeNumber("steps", config.steps);
 }
 
-/** What runs of a sweep may differ in, and recipes. */
-export const COMPARED: readonly (keyof RunConfig)[] = ["parameterization", "weighting", "seed"];
+/** What configurations of a sweep may differ in, and its runs, and recipes. */
+const CHOICES: readonly (keyof RunConfig)[] = ["parameterization", "weighting"];
+export const COMPARED: readonly (keyof RunConfig)[] = [...CHOICES, "seed"];
 const ALL_BUT_DATA = (Object.keys(DEFAULT_RUN) as (keyof RunConfig)[]).filter((key) => key !== "data");
 
 /** Throws where two configurations differ in more than they may. */
@@ -144,14 +147,14 @@ export function checkAlike(
     const differs = differingKey(first.config, config, mayDiffer);
     if (differs)
       throw new Error(
-        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all${mayDiffer === COMPARED ? ": what differs besides parameterization and weighting cannot be told apart from them (--recipes compares such runs as wholes)" : ""}.`,
+        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all${mayDiffer !== ALL_BUT_DATA ? ": what differs besides parameterization and weighting cannot be told apart from them (--recipes compares such runs as wholes)" : ""}.`,
       );
   }
 }
 
 /** Throws where two configurations are the same, or differ in more than what is compared. */
 function checkCompared(configs: readonly { name: string; config: RunConfig }[]): void {
-  checkAlike(configs, COMPARED);
+  checkAlike(configs, CHOICES);
   const keys = configs.map(({ config }) => `${config.parameterization}, ${config.weighting}`);
   const twice = keys.findIndex((key, i) => keys.indexOf(key) !== i);
   if (twice >= 0) throw new Error(`--configs has two that predict and weigh alike: ${keys[twice]}.`);

@@ -36,6 +36,8 @@ const evaluation = [
   "3",
   "--classifier",
   at("extractor.safetensors"),
+  "--features",
+  at("features"),
 ];
 const asked = (...more: string[]) => [
   ...["--configs", configs, "--data", folder, "--runs", at("runs"), ...evaluation, ...more],
@@ -194,6 +196,23 @@ test("what cannot be compared is refused in one line", () => {
 });
 
 test("seeds get folders of their own, the first one that of the jobs", () => {
+  const own = [configFile("third", { seed: 3 }), configFile("other-third", { seed: 3, weighting: "vlb" })];
+  const others = parseSweep(asked("--seeds", "2", "--configs", own.join(",")));
+  assert.ok(others !== "help");
+  assert.deepEqual(
+    others.runs.map(({ name, config }) => [name, config.seed]),
+    [
+      ["third", 3],
+      ["other-third", 3],
+      ["third-seed4", 4],
+      ["other-third-seed4", 4],
+    ],
+    "from the configuration's own on",
+  );
+  assert.throws(
+    () => parseSweep(asked("--configs", `${configs},${own[1]}`)),
+    /other-third\.json has seed 3, .*eps\.json has 0, expected the same/,
+  );
   const request = parseSweep(asked("--seeds", "2", "--steps", "7"));
   assert.ok(request !== "help");
   assert.deepEqual(
@@ -285,6 +304,10 @@ test("what a comparison of recipes refuses", () => {
   const cases: [() => unknown, RegExp][] = [
     [() => asRecipes("--configs", configs, "--steps", "3"), /^--steps gives all as many, and recipes/],
     [() => parseSweep(asked("--times", "2")), /^--times is for --recipes, whose steps differ\. Use --steps/],
+    [
+      () => asRecipes("--configs", configFile("falls", { steps: 4, decaySteps: 5 }), "--times", "2"),
+      /^.*falls\.json has "decaySteps" 5, after which the learning rate is 0, and 8 steps were asked for\./,
+    ],
     [() => asRecipes("--configs", configs, "--times", "0"), /^--times is "0", expected a number above 0/],
     [() => asRecipes("--configs", at("none")), /^--configs has the folder .*none, which holds no config/],
     [

@@ -138,6 +138,12 @@ describe("npm run evaluate", async () => {
     const again = JSON.parse((await evaluate(asked("again", "--seed", "3", "--json", ...shared))).output);
     assert.equal(stagesOf(again).length, 1, "a file of another size is not what it should be");
     assert.deepEqual(again.samples, own.samples);
+    const altered = readFileSync(at(`own-features/${name}`));
+    altered.writeFloatLE(altered.readFloatLE(0) + 1, 0);
+    writeFileSync(at(`own-features/${name}`), altered);
+    const anew = JSON.parse((await evaluate(asked("anew", "--seed", "3", "--json", ...shared))).output);
+    assert.equal(stagesOf(anew).length, 1, "features of other code are not taken");
+    assert.deepEqual(anew.samples, own.samples);
   });
 
   test("a model that was told classes draws all of them, guided as asked, and says so", async () => {

@@ -93,6 +93,7 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   if (options.flag("help")) return "help";
   const checkpoint = options.text("checkpoint");
   if (!checkpoint) throw new Error("--checkpoint is missing, expected a file that npm run train wrote.");
+  const n = options.wholeNumber("n", 1000, 1e6, 8);
   return {
     options,
     checkpoint,
@@ -108,9 +109,9 @@ export function parseRequest(args: readonly string[]): Request | "help" {
     bitsImages: options.wholeNumber("bits-images", 256),
     draws: options.wholeNumber("draws", 1),
     rows: options.wholeNumber("rows", 128),
-    n: options.wholeNumber("n", 1000, 1e6, 8),
+    n,
     reference: options.wholeNumber("reference", undefined, 1e9, 8),
-    k: options.wholeNumber("k", 3),
+    k: options.wholeNumber("k", 3, n - 1),
     neighbours: options.wholeNumber("neighbours", 8),
   };
 }

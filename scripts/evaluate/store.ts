@@ -38,7 +38,9 @@ type RowsOf<K extends Kind> = { float32: Float32Array; uint8: Uint8Array }[K];
 export interface StoredRows<K extends Kind = Kind> {
   readonly rows: number;
   append(values: RowsOf<K>): void;
-  /** Takes `count` rows from a file that another evaluation shared, where there is one of that size and no row yet. */
+  /** The `count` rows that another evaluation shared in a file; undefined without one of that size. */
+  shared(path: string, count: number): Rows | undefined;
+  /** Takes all `count` rows from a file that another evaluation shared. */
   takeShared(path: string, count: number): void;
   /** Leaves all rows in a file for other evaluations, as a whole or not at all: without room for it they do without. */
   share(path: string): void;
@@ -111,8 +113,12 @@ function storedRows<K extends Kind>(
   const expected = (state.rows[name] ?? 0) * rowBytes;
   const bytes = existsSync(path) ? statSync(path).size : 0;
   if (bytes < expected) throw shortened(path, bytes, expected);
-  const isShared = (file: string, count: number) =>
-    existsSync(file) && statSync(file).size === count * rowBytes;
+  const rowsIn = (file: string, count: number): Rows => ({
+    count,
+    dims,
+    slice: (from, to) =>
+      Float32Array.from(new type(readBytes(file, from * rowBytes, (to - from) * rowBytes).buffer)),
+  });
   return {
     get rows() {
       return state.rows[name] ?? 0;
@@ -131,14 +137,16 @@ function storedRows<K extends Kind>(
       state.rows[name] = rows + bytes.length / rowBytes;
       save();
     },
+    shared(file, count) {
+      const isWhole = existsSync(file) && statSync(file).size === count * rowBytes;
+      return isWhole ? rowsIn(file, count) : undefined;
+    },
     takeShared(shared, count) {
-      if (state.rows[name] || !isShared(shared, count)) return;
       copyFileSync(shared, path);
       state.rows[name] = count;
       save();
     },
     share(shared) {
-      if (isShared(shared, state.rows[name] ?? 0)) return;
       const partial = `${shared}.${process.pid}.partial`;
       try {
         mkdirSync(dirname(shared), { recursive: true });
@@ -148,12 +156,7 @@ function storedRows<K extends Kind>(
         rmSync(partial, { force: true });
       }
     },
-    asRows: () => ({
-      count: state.rows[name] ?? 0,
-      dims,
-      slice: (from, to) =>
-        Float32Array.from(new type(readBytes(path, from * rowBytes, (to - from) * rowBytes).buffer)),
-    }),
+    asRows: () => rowsIn(path, state.rows[name] ?? 0),
   };
 }
 

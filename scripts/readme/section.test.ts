@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ownAssets } from "../../lib/testing/assets";
 import { smallRun, writeShipped } from "../../lib/testing/images";
+import { fileMark } from "../../lib/training/mark";
 import { curvesFigure } from "../readme";
 import { modelsSection, shippedModels, withSection } from "./section";
 
@@ -57,18 +58,22 @@ test("without a model the section is empty, and what stands around it stays", ()
 
 test("the section says what each model is, how it was measured, and the commands that made it", () => {
   writeShipped(join(folder, "cifar10"), smallRun());
-  writeFileSync(join(folder, "cifar10", "evaluation.json"), JSON.stringify(EVALUATION));
+  const evaluate = (name: string, changes: object = {}) => {
+    const mark = fileMark(join(folder, name, "model.safetensors"));
+    const evaluation = { ...EVALUATION, mark, ...changes };
+    writeFileSync(join(folder, name, "evaluation.json"), JSON.stringify(evaluation));
+  };
+  evaluate("cifar10");
   writeShipped(join(folder, "cifar10-mean"), smallRun({ parameterization: "mean", weighting: "vlb" }));
   assert.ok(!modelsSection(shippedModels()).includes("compared on images"), "only one of them was measured");
   writeShipped(join(folder, "cifar10-x0"), smallRun({ parameterization: "x0" }));
   const bits = { ...EVALUATION.bits, bitsPerDim: { mean: 5.25, standardError: 0.04 }, perImage: [5, 5.5] };
-  const evaluateX0 = (changes: Partial<typeof EVALUATION>) =>
-    writeFileSync(
-      join(folder, "cifar10-x0", "evaluation.json"),
-      JSON.stringify({ ...EVALUATION, bits, ...changes }),
-    );
-  evaluateX0({ step: 2 });
-  assert.throws(shippedModels, /cifar10-x0.evaluation\.json is of 2 steps, the model beside it of 1\. Write/);
+  const evaluateX0 = (changes: object) => evaluate("cifar10-x0", { bits, ...changes });
+  evaluateX0({ mark: fileMark(join(folder, "cifar10", "model.safetensors")) });
+  assert.throws(
+    shippedModels,
+    /cifar10-x0.evaluation\.json is of other weights than those beside it .*Write/,
+  );
   evaluateX0({ seed: 2 });
   assert.throws(() => modelsSection(shippedModels()), /cifar10-x0 was evaluated as .*expected the same/);
   evaluateX0({});

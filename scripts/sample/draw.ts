@@ -137,7 +137,7 @@ export async function drawInterpolation(
   const rows = ends.shape[0] / 2;
   const pieces: tf.Tensor[] = [];
   for (let row = 0; row < rows; row++) {
-    const [a, b] = tf.split(ends.slice([2 * row], [2]), 2);
+    const [a, b] = tf.tidy(() => tf.split(ends.slice([2 * row], [2]), 2));
     const mixed = await interpolate(model, a, b, {
       rng: rng(seed, row),
       t,

@@ -3,7 +3,7 @@
  */
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { takeLock } from "../lock.mjs";
+import { takeLock } from "../../lib/data/lock.cjs";
 import { progress } from "./console.mjs";
 import { hasEngine, installEngine, readEngineRecord } from "./engine.mjs";
 import { describeFailure } from "./errors.mjs";
@@ -111,9 +111,9 @@ export async function setUp(wishes = {}, project = PROJECT) {
   }
   const show = progress();
   if (stepsOf(at, wishes).every((step) => step.isDone())) return sayNotes(at, wishes, show);
-  const release = await takeLock(at.lock, () =>
-    show.say("Another set-up is running in this folder; waiting for it."),
-  );
+  const release = await takeLock(at.lock, {
+    onWait: () => show.say("Another set-up is running in this folder; waiting for it."),
+  });
   let stopping = false;
   const stop = async (/** @type {NodeJS.Signals} */ signal) => {
     if (stopping) return;

@@ -1,7 +1,7 @@
 /** @file The images of a run, loaded from a folder or downloaded, and checked against the net that is to see them. */
 import { cifar10, type DownloadProgress, type ImageSet, mnist } from "../../lib/data";
 import { imageShape, type RunConfig } from "../../lib/training";
-import { mark } from "../mark";
+import { mark } from "../../lib/training/mark";
 
 export interface Images {
   train: ImageSet;
@@ -40,3 +40,12 @@ export async function loadImages(config: RunConfig, options: ImageOptions): Prom
 /** The mark of all pixels and labels of these sets. */
 export const markOf = (...sets: readonly ImageSet[]): string =>
   mark(...sets.flatMap(({ images, labels }) => [images, labels]));
+
+/** Throws where a set, as part of it in a folder may, has fewer test images than what is asked of them needs. */
+export function checkTestImages({ test }: { test: ImageSet }, least: number): void {
+  const [count] = test.shape;
+  if (count < least)
+    throw new Error(
+      `the set has ${count} test images, expected ${least} or more. Put its file of test images beside the others, such as test_batch.bin of CIFAR-10.`,
+    );
+}

@@ -72,8 +72,17 @@ export interface Request {
   config: RunConfig;
 }
 
-/** What was asked for, checked; "help" where that was. Throws one line on the first mistake. */
-export function parseRequest(args: readonly string[]): Request | "help" {
+/** What was asked for, before the run's folder is looked into. */
+interface Arguments {
+  data: ImageData;
+  options: Given;
+  /** Of the configuration. */
+  name: string;
+  out: string;
+}
+
+/** The arguments, their names checked; "help" where that was asked for. Throws one line on the first mistake. */
+export function parseArguments(args: readonly string[]): Arguments | "help" {
   const [data, ...rest] = args;
   if (!data || ["help", "--help", "-h"].includes(data)) return "help";
   if (!IMAGE_DATA.includes(data as ImageData))
@@ -82,6 +91,11 @@ export function parseRequest(args: readonly string[]): Request | "help" {
   if (options.flag("help")) return "help";
   const name = options.text("config") ?? data;
   const out = options.text("out") ?? join("runs", basename(name, ".json"));
+  return { data: data as ImageData, options, name, out };
+}
+
+/** The request that the arguments make of the run's folder as it is now. Throws one line on the first mistake. */
+export function requestOf({ data, options, name, out }: Arguments): Request {
   const begun = existsSync(checkpointPath(out));
   if (options.flag("resume") && !begun)
     throw new Error(
@@ -108,8 +122,17 @@ function newConfig(options: Given, name: string): RunConfig {
   const given = (Object.keys(OVERRIDES) as (keyof typeof OVERRIDES)[])
     .filter((option) => options.text(option) !== undefined)
     .map((option) => [OVERRIDES[option], overrideOf(options, option)]);
-  const steps = options.wholeNumber("steps", config.steps);
-  return runConfig({ ...config, ...Object.fromEntries(given), steps }, `train ${name}`);
+  const changed = runConfig({ ...config, ...Object.fromEntries(given) }, `train ${name}`);
+  return withSteps(changed, options.wholeNumber("steps", config.steps), name);
+}
+
+/** The configuration with so many steps. Throws where the learning rate would be 0 before the last of them. */
+export function withSteps(config: RunConfig, steps: number, name: string): RunConfig {
+  if (config.decaySteps !== null && config.decaySteps < steps)
+    throw new Error(
+      `${name} has "decaySteps" ${config.decaySteps}, after which the learning rate is 0, and ${steps} steps were asked for. Ask for no more, or train anew with a configuration that decays later.`,
+    );
+  return { ...config, steps };
 }
 
 /** The names and files in a list such as `cifar10,my/recipes`; a folder stands for its configurations in the order of their names. */
@@ -157,7 +180,7 @@ function resumedConfig(options: Given, from: Checkpoint, name: string, out: stri
     throw new Error(
       `${out} was begun with another ${differs} than ${name} has. Leave --config out, and name the folder with --out.`,
     );
-  return { ...config, steps: options.wholeNumber("steps", config.steps) };
+  return withSteps(config, options.wholeNumber("steps", config.steps), out);
 }
 
 /** The first key in which two configurations differ, but for those that may: unless told otherwise the steps. */

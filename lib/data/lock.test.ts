@@ -1,17 +1,28 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
-import { takeLock, withFolder } from "./lock.mjs";
-import { makeFolder } from "./setup/testing";
+import { after, test } from "node:test";
+import { locked, takeLock, withFolder } from "./lock.cjs";
+
+const all = mkdtempSync(join(tmpdir(), "lower-bound-lock-"));
+after(() => rmSync(all, { recursive: true }));
+const makeFolder = () => mkdtempSync(join(all, "one-"));
 
 test("the second of two waits for the first", async () => {
   const lock = join(makeFolder(), "cache", "setup.lock");
   const release = await takeLock(lock);
   const order: string[] = [];
-  const second = takeLock(lock, () => order.push("waits")).then((free) => {
+  const second = takeLock(lock, { onWait: () => order.push("waits") }).then((free) => {
     order.push("second");
     free();
   });
@@ -33,10 +44,16 @@ test("the lock of a process that is gone, or silent on another machine, is taken
   const minutesAgo = new Date(Date.now() - 300_000);
   writeFileSync(lock, `${hostname()} ${process.ppid} 0`);
   utimesSync(lock, minutesAgo, minutesAgo);
-  const held = takeLock(lock, () => {
-    throw new Error("held");
+  const held = takeLock(lock, {
+    onWait(pid) {
+      throw new Error(`held by ${pid}`);
+    },
   });
-  await assert.rejects(held, /held/, "of one that runs here, in a long computation");
+  await assert.rejects(
+    held,
+    new RegExp(`held by ${process.ppid}$`),
+    "of one that runs here, in a long computation",
+  );
   writeFileSync(lock, "elsewhere 1 0");
   const longAgo = new Date(Date.now() - 3_600_000);
   utimesSync(lock, longAgo, longAgo);
@@ -57,4 +74,32 @@ test("a folder in which another is at work is refused, and free again after it",
   const put = async () => writeFileSync(join(folder, "config.json"), "{}");
   await withFolder(folder, put);
   assert.deepEqual(readdirSync(folder), ["config.json"]);
+});
+
+test("what one process does alone another may not do beside it, and may after it", async () => {
+  const lock = join(makeFolder(), "images.lock");
+  const busy = locked(lock, () =>
+    assert.rejects(
+      locked(lock, async () => assert.fail("both at work")),
+      new RegExp(`^Error: process ${process.pid} is at work on the same files\\. Wait for it`),
+    ),
+  );
+  await busy;
+  assert.equal(await locked(lock, async () => "done"), "done");
+});
+
+test("a process whose folder was taken over while it was stopped ends, and leaves the other's lock", () => {
+  const folder = join(makeFolder(), "run");
+  const work = `
+    const { writeFileSync } = require("node:fs");
+    const { withFolder } = require(${JSON.stringify(join(__dirname, "lock.cjs"))});
+    withFolder(${JSON.stringify(folder)}, async () => {
+      writeFileSync(${JSON.stringify(join(folder, "lock"))}, "elsewhere 7 1");
+      await new Promise((done) => setTimeout(done, 60_000));
+      console.log("went on");
+    });`;
+  const { status, stdout, stderr } = spawnSync(process.execPath, ["-e", work], { encoding: "utf8" });
+  assert.deepEqual([status, stdout], [1, ""]);
+  assert.match(stderr, /run was taken over by another process while this one was stopped; this one ends\.$/m);
+  assert.equal(readFileSync(join(folder, "lock"), "utf8"), "elsewhere 7 1");
 });

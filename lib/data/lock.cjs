@@ -1,11 +1,11 @@
 /**
- * @file One process at a time, in a checkout's set-up or in a run's folder: a lock file with its holder's process id and
- * a heartbeat.
+ * @file One process at a time, in a download, in a run's folder, or in a checkout's set-up: a lock file with its holder's
+ * process id and a heartbeat. Plain JavaScript, for the set-up begins with nothing else.
  *
  * A lock is stale when its holder on this machine is gone, or when its heartbeat (the file's time) stopped, as
  * it does when the holder ran on another machine that shares the folder, or when its id was given to another process.
  */
-import {
+const {
   linkSync,
   mkdirSync,
   readdirSync,
@@ -16,10 +16,10 @@ import {
   statSync,
   utimesSync,
   writeFileSync,
-} from "node:fs";
-import { hostname } from "node:os";
-import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+} = require("node:fs");
+const { hostname } = require("node:os");
+const { dirname, join } = require("node:path");
+const { setTimeout: sleep } = require("node:timers/promises");
 
 const BEAT_MS = 5_000;
 /** So long without a heartbeat, and a holder on another machine counts as gone. */
@@ -92,13 +92,25 @@ function tryToTake(path, text) {
   }
 }
 
+/** @param {string} path */
+function touch(path) {
+  const now = new Date();
+  try {
+    utimesSync(path, now, now);
+  } catch {
+    // Taken away by hand just now: nothing to keep fresh.
+  }
+}
+
 /**
  * Waits for the lock and takes it. The returned function gives it back.
  * @param {string} path
- * @param {() => void} [onWait] called once when another process holds it; throws to give up
+ * @param {object} [hears]
+ * @param {(pid: string) => void} [hears.onWait] called once when another process holds it; throws to give up
+ * @param {() => void} [hears.onLost] called when another process took it over, as from one that was stopped for long
  * @returns {Promise<() => void>}
  */
-export async function takeLock(path, onWait) {
+async function takeLock(path, { onWait, onLost } = {}) {
   mkdirSync(dirname(path), { recursive: true });
   const text = `${hostname()} ${process.pid} ${Date.now()}`;
   let waiting = false;
@@ -106,18 +118,16 @@ export async function takeLock(path, onWait) {
     const found = look(path);
     if (found?.stale) removeStale(path, found.text);
     else {
-      if (!waiting) onWait?.();
+      if (!waiting) onWait?.(found?.text.split(" ")[1] ?? "of another");
       waiting = true;
       await sleep(300);
     }
   }
   const beat = setInterval(() => {
-    const now = new Date();
-    try {
-      utimesSync(path, now, now);
-    } catch {
-      // The lock was taken away by hand: nothing to keep fresh.
-    }
+    const found = look(path);
+    if (found?.text === text) return touch(path);
+    clearInterval(beat);
+    if (found) onLost?.(); // without a file it was taken away by hand
   }, BEAT_MS);
   beat.unref();
   return () => {
@@ -127,16 +137,47 @@ export async function takeLock(path, onWait) {
 }
 
 /**
+ * Does what only one process may do at a time. Rejects, naming the holder, where another does it.
+ * @template Result
+ * @param {string} path of the lock
+ * @param {() => Promise<Result>} work
+ * @returns {Promise<Result>}
+ */
+async function locked(path, work) {
+  const release = await takeLock(path, {
+    onWait(pid) {
+      throw new Error(
+        `process ${pid} is at work on the same files. Wait for it; if it hangs, stop it and remove ${path}.`,
+      );
+    },
+  });
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+}
+
+/**
  * Works in a folder that is this process's alone until the work ends, and removes it where nothing was put into it.
- * Rejects, naming the folder, where another process is at work in it.
+ * Rejects, naming the folder, where another process is at work in it. Ends the process where another took the folder
+ * over, as it may from one that was stopped for ten minutes: nothing of this one may go into its files.
  * @template Result
  * @param {string} folder made if need be
  * @param {() => Promise<Result>} work
  * @returns {Promise<Result>}
  */
-export async function withFolder(folder, work) {
-  const release = await takeLock(join(folder, "lock"), () => {
-    throw new Error(`another process is at work in ${folder}. Wait for its end, or choose another --out.`);
+async function withFolder(folder, work) {
+  const release = await takeLock(join(folder, "lock"), {
+    onWait() {
+      throw new Error(`another process is at work in ${folder}. Wait for its end, or choose another --out.`);
+    },
+    onLost() {
+      console.error(
+        `\n${folder} was taken over by another process while this one was stopped; this one ends.`,
+      );
+      process.exit(1);
+    },
   });
   try {
     return await work();
@@ -145,3 +186,5 @@ export async function withFolder(folder, work) {
     if (readdirSync(folder).length === 0) rmdirSync(folder);
   }
 }
+
+module.exports = { locked, takeLock, withFolder };
