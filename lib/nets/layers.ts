@@ -111,9 +111,11 @@ export function norm(
 
 /**
  * Each value 0 with probability `rate`, the others divided by 1 − rate, so that the mean stays (Srivastava et al. 2014):
- * a pure function of x and the next draw of `source`.
+ * a pure function of x and the next draw of `source`. Throws unless 0 ≤ rate < 1.
  */
 export function dropout(x: tf.Tensor, rate: number, source: Pick<Rng, "uniform">): tf.Tensor {
+  if (!(rate >= 0 && rate < 1))
+    throw new Error(`dropout: rate is ${rate}, expected a number from 0 to below 1.`);
   const kept = tf.greaterEqual(source.uniform(x.shape), rate);
   return tf.mul(x, tf.div(tf.cast(kept, "float32"), 1 - rate));
 }

@@ -111,10 +111,12 @@ const normalized = ({ weight, bias }: Affine, spectralNorm: boolean): Affine => 
 });
 
 function checkOptions(options: MlpOptions): void {
-  const { inputDim = 2, hidden = 128, depth = 3, timeFactors = 1 } = options;
+  const { inputDim = 2, hidden = 128, depth = 3, timeFactors = 1, timeDim = 32 } = options;
   for (const [name, size] of Object.entries({ inputDim, hidden, depth, timeFactors }))
     if (!(Number.isInteger(size) && size > 0))
       throw new Error(`mlp: ${name} is ${size}, expected a positive integer.`);
+  if (!(Number.isInteger(timeDim / 2) && timeDim >= 4))
+    throw new Error(`mlp: timeDim is ${timeDim}, expected an even number of at least 4.`);
   const { inputGain = 1, weightLimit = 1, factorLimit = 1, activation = "swish" } = options;
   for (const [name, value] of Object.entries({ inputGain, weightLimit, factorLimit }))
     if (!(value > 0 && Number.isFinite(value)))

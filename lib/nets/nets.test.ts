@@ -386,6 +386,10 @@ test("impossible sizes and inputs are refused by name", () => {
   assert.throws(() => unet({ channels: 0 }), /unet: channels is 0, expected a positive integer/);
   assert.throws(() => unet({ multipliers: [] }), /unet: imageSize is 32/);
   assert.throws(() => mlp({ depth: 1.5 }), /mlp: depth is 1.5, expected a positive integer/);
+  for (const timeDim of [2, 3, 2.5])
+    assert.throws(() => mlp({ timeDim }), /mlp: timeDim is .*, expected an even number of at least 4/);
+  for (const rate of [1, -0.1, Number.NaN])
+    assert.throws(() => dropout(tf.ones([2]), rate, rng(1)), /dropout: rate is .*, expected a number from 0/);
   const unknown = { kind: "resnet" } as unknown as NetConfig;
   assert.throws(() => createNet(unknown), /unknown kind of net "resnet", expected one of mlp, unet/);
   assert.throws(() => unet({ dropout: 1 }), /unet: dropout is 1, expected a rate from 0 to below 1/);

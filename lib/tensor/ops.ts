@@ -123,6 +123,9 @@ export function dense(
   });
 }
 
+/** Whether products are to be rounded (`compile`'s precision), which the fused ops with products of their own do not. */
+const roundsProducts = (): boolean => currentRecorder()?.precision === "bfloat16";
+
 // ---- chains of dense layers ----
 
 /** A dense layer's weight [I, O] and bias [O]. */
@@ -149,7 +152,8 @@ const LARGEST_FUSED = 2 ** 18;
 
 /** What each swish is taken of is kept where a gradient may be asked for. */
 function fusedChain(x: tf.Tensor, layers: readonly Affine[]): tf.Tensor {
-  if (layers.some(({ weight }) => weight.size > LARGEST_FUSED)) return plainChain(x, layers);
+  if (roundsProducts() || layers.some(({ weight }) => weight.size > LARGEST_FUSED))
+    return plainChain(x, layers);
   const parameters = [...layers.map(({ weight }) => weight), ...layers.map(({ bias }) => bias)];
   if (tf.engine().isTapeOn()) return fusedChainOp(x, ...parameters);
   return rawOp("LowerBoundDenseChain", { layers: { int: layers.length } }, [x, ...parameters])[0];
@@ -288,9 +292,7 @@ const fusedConvolveOp = withGradient((save, x: tf.Tensor4D, filter: tf.Tensor4D)
 
 /** With half the bits TensorFlow's products are the faster ones. */
 const fusedConvolve = (x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D =>
-  currentRecorder()?.precision === "bfloat16"
-    ? plainConvolve(x, filter)
-    : (fusedConvolveOp(x, filter) as tf.Tensor4D);
+  roundsProducts() ? plainConvolve(x, filter) : (fusedConvolveOp(x, filter) as tf.Tensor4D);
 
 // ---- which form ----
 
@@ -318,7 +320,7 @@ const fusedForms: Forms = {
   denseChain: fusedChain,
   convolve: fusedConvolve,
   groupNorm: fusedGroupNorm,
-  attention: (qkv) => fusedAttentionOp(qkv) as tf.Tensor3D,
+  attention: (qkv) => (roundsProducts() ? plainAttention(qkv) : (fusedAttentionOp(qkv) as tf.Tensor3D)),
   upsample: (x) => fusedUpsampleOp(x) as tf.Tensor4D,
 };
 

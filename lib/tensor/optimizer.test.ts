@@ -58,7 +58,7 @@ function trained(options: AdamOptions, steps: number, use: typeof compile) {
   const step = use(() => optimizer.minimize(loss as () => tf.Scalar));
   for (let n = 0; n < steps; n++) step().dispose();
   const flat = ({ a, b }: { a: tf.Tensor; b: tf.Tensor }) => [...values(a), ...values(b)];
-  return { w: flat(variables), average: optimizer.averages && flat(optimizer.averages), optimizer, step };
+  return { w: flat(variables), average: optimizer.averages && flat(optimizer.averages), optimizer, step, variables };
 }
 
 const asIs = (<F>(f: F) => f) as unknown as typeof compile;
@@ -146,13 +146,18 @@ test("a run resumed from its state goes on as the uninterrupted one", () => {
 });
 
 test("the learning rate can be changed without compiling anew", () => {
-  const { optimizer, step } = trained({ learningRate: 0.01 }, 1, compile);
+  const { optimizer, step, variables: weights } = trained({ learningRate: 0.01 }, 1, compile);
   const graphs = step.graphs.length;
-  optimizer.state.learningRate.assign(tf.scalar(0));
-  const before = values(optimizer.state["m/b"]);
+  const setRate = (rate: number) => tf.tidy(() => optimizer.state.learningRate.assign(tf.scalar(rate)));
+  setRate(0);
+  const [before, moments] = [values(weights.b), values(optimizer.state["m/b"])];
   step().dispose();
+  assert.notDeepEqual(values(optimizer.state["m/b"]), moments, "the moments go on");
+  assert.deepEqual(values(weights.b), before, "at the rate 0 nothing moves");
+  setRate(0.02);
+  step().dispose();
+  assert.notDeepEqual(values(weights.b), before);
   assert.equal(step.graphs.length, graphs);
-  assert.notDeepEqual(values(optimizer.state["m/b"]), before, "the moments go on");
 });
 
 test("variables without a gradient stay, and nothing leaks", () => {
@@ -174,10 +179,18 @@ test("options out of range name themselves", () => {
   assert.throws(() => adam(variables, { learningRate: -1 }), /adam: learningRate is -1, expected/);
   assert.throws(() => adam(variables, { learningRate: 1, beta2: 1 }), /adam: beta2 is 1, expected/);
   assert.throws(() => adam(variables, { learningRate: 1, clipNorm: 0 }), /adam: clipNorm is 0, expected/);
+  const mixed = { w: variables.w, n: tf.variable(tf.scalar(1, "int32")) };
+  const tensors = tf.memory().numTensors;
+  assert.throws(() => adam(mixed, { learningRate: 1 }), /"n" is of type int32/);
+  assert.equal(tf.memory().numTensors, tensors, "nothing was made");
+  const optimizer = adam({ w: tf.variable(tf.zeros([2, 3])) }, { learningRate: 0.1, beta1: 0, clipNorm: 1 });
   assert.throws(
-    () => adam({ n: tf.variable(tf.scalar(1, "int32")) }, { learningRate: 1 }),
-    /"n" is of type int32/,
+    () => optimizer.apply({ w: tf.zeros([3, 2]) }),
+    /adam: the gradient of "w" has shape \[3,2\], expected \[2,3\]/,
   );
+  optimizer.apply({}); // of none, nothing moves
+  optimizer.apply({ w: tf.fill([2, 3], 0.01) });
+  assertAllClose(values(optimizer.state["m/w"]), new Array(6).fill(0.01), { rel: 1e-6 });
 });
 
 test("the plain form on another backend takes the same steps", () => {

@@ -179,8 +179,10 @@ function checked(options: AdamOptions): Settings {
     throw new Error(`adam: ${name} is ${got}, expected ${expected}.`);
   };
   if (!(learningRate >= 0)) fail("learningRate", learningRate, "a number of at least 0");
-  for (const [name, beta] of Object.entries({ beta1, beta2, emaDecay: options.emaDecay ?? 0.5 }))
-    if (!(beta > 0 && beta < 1)) fail(name, beta, "a number between 0 and 1");
+  for (const [name, beta] of Object.entries({ beta1, beta2 }))
+    if (!(beta >= 0 && beta < 1)) fail(name, beta, "a number from 0 to below 1");
+  const { emaDecay = 0.5 } = options;
+  if (!(emaDecay > 0 && emaDecay < 1)) fail("emaDecay", emaDecay, "a number between 0 and 1");
   if (options.clipNorm !== undefined && !(options.clipNorm > 0))
     fail("clipNorm", options.clipNorm, "a positive number");
   for (const [name, value] of Object.entries({ epsilon, weightDecay, warmupSteps }))
@@ -191,17 +193,25 @@ function checked(options: AdamOptions): Settings {
 const mapValues = <K extends string, V, W>(record: Record<K, V>, f: (value: V) => W): Record<K, W> =>
   Object.fromEntries(Object.entries<V>(record).map(([key, value]) => [key, f(value)])) as Record<K, W>;
 
+function checkGradient(key: string, gradient: tf.Tensor, variable: tf.Variable): void {
+  if (`${gradient.shape}` !== `${variable.shape}`)
+    throw new Error(
+      `adam: the gradient of "${key}" has shape [${gradient.shape}], expected [${variable.shape}] as the variable has.`,
+    );
+}
+
 const zerosLike = (variable: tf.Variable): tf.Variable =>
   tf.tidy(() => tf.variable(tf.zeros(variable.shape), false));
 
 function slots(variables: Record<string, tf.Variable>, learningRate: number): Record<string, tf.Variable> {
+  for (const [key, variable] of Object.entries(variables))
+    if (variable.dtype !== "float32")
+      throw new Error(`adam: variable "${key}" is of type ${variable.dtype}, expected float32.`);
   const state: Record<string, tf.Variable> = tf.tidy(() => ({
     step: tf.variable(tf.scalar(0), false),
     learningRate: tf.variable(tf.scalar(learningRate), false),
   }));
   for (const [key, variable] of Object.entries(variables)) {
-    if (variable.dtype !== "float32")
-      throw new Error(`adam: variable "${key}" is of type ${variable.dtype}, expected float32.`);
     state[`m/${key}`] = zerosLike(variable);
     state[`v/${key}`] = zerosLike(variable);
   }
@@ -210,8 +220,8 @@ function slots(variables: Record<string, tf.Variable>, learningRate: number): Re
 
 /**
  * Adam (Kingma & Ba 2015), or AdamW (Loshchilov & Hutter 2019) where `weightDecay` is given, on these variables of
- * type float32; equal to PyTorch's and, at the same epsilon, tfjs's own. Compile the step that calls it: on its own
- * it costs an op for each variable.
+ * type float32; equal to PyTorch's where each variable has a gradient at every step (the count of steps is one for all),
+ * and, at the same epsilon, to tfjs's own. Compile the step that calls it: on its own it costs an op for each variable.
  *
  * Order within a step: clip the gradients, decay the weights, Adam, move the average. The state is tensors:
  * changing `state.learningRate` takes effect at the next step, and needs no compiling. Dispose it after use.
@@ -233,8 +243,9 @@ export function adam<K extends string>(
   function apply(gradients: Partial<Record<K, tf.Tensor>>): void {
     tf.tidy(() => {
       const given = keys.filter((key) => gradients[key]);
+      for (const key of given) checkGradient(key, gradients[key]!, variables[key]);
       const scale =
-        clipNorm === undefined
+        clipNorm === undefined || given.length === 0
           ? null
           : clipFactor(
               given.map((key) => gradients[key]!),

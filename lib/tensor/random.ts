@@ -7,7 +7,7 @@
  * has other numbers, with the same contract.
  */
 import * as tf from "@tensorflow/tfjs";
-import { isRecording } from "./compile/recorder";
+import { currentRecorder } from "./compile/recorder";
 import { engine } from "./engine";
 import { nativeBackend, rawOp } from "./native";
 import { type Distribution, type Draw, drawStateless } from "./webgpu/random";
@@ -54,10 +54,26 @@ const drawByOp: Draw = (distribution, shape, key, step, low, high) => {
 /** A step of a run: a number, or an int32 scalar where a compiled function takes it as an input. */
 export type Step = number | tf.Scalar;
 
+/** Refuses a source that a compiled function did not make from a step of its own: each call would draw the same. */
+function checkFresh(step: Step, madeIn: ReturnType<typeof currentRecorder>): void {
+  const recorder = currentRecorder();
+  if (!recorder || step instanceof tf.Variable) return;
+  if (typeof step === "number")
+    throw new Error(
+      `rng: step is the number ${step} inside a compiled function, where each call would draw the same. Pass it as an input: tf.scalar(step, "int32").`,
+    );
+  if (madeIn !== recorder)
+    throw new Error(
+      "rng: a source that was made outside of a compiled function is drawn from inside, where each call would draw the same. Make it inside, rng(seed, step), of a step that the function takes.",
+    );
+}
+
 function statelessRng(draw: Draw, seed: number, step: Step): Rng {
+  const madeIn = currentRecorder();
   let calls = 0;
   const next = (distribution: Distribution, shape: number[], low = 0, high = 1) =>
     tf.tidy(() => {
+      checkFresh(step, madeIn);
       const at = typeof step === "number" ? tf.scalar(step, "int32") : step;
       return draw(distribution, shape, keyOf(seed, calls++), at, low, high);
     });
@@ -103,7 +119,8 @@ function checkRange(low: number, high: number): void {
 /**
  * Randomness for one step of a run: the same `seed` (any safe integer), `step` (0…2³¹−1) and order of calls give the
  * same numbers on one engine, others independent ones. Inside a compiled function `step` must be a tensor that it
- * takes, or every call would draw the same: a number is refused there. Throws on a seed or step that is no such integer.
+ * takes, or every call would draw the same: a number is refused there, and a source that was made outside. Throws on a
+ * seed or step that is no such integer.
  */
 export function rng(seed: number, step: Step = 0): Rng {
   if (!Number.isSafeInteger(seed)) throw new Error(`rng: seed is ${seed}, expected a whole number.`);
@@ -111,10 +128,7 @@ export function rng(seed: number, step: Step = 0): Rng {
     throw new Error(`rng: step is ${step}, expected a whole number from 0 to 2^31 - 1.`);
   if (typeof step !== "number" && (step.dtype !== "int32" || step.rank !== 0))
     throw new Error(`rng: step is a ${step.dtype} of shape [${step.shape}], expected an int32 scalar.`);
-  if (typeof step === "number" && isRecording())
-    throw new Error(
-      `rng: step is the number ${step} inside a compiled function, where each call would draw the same. Pass it as an input: tf.scalar(step, "int32").`,
-    );
+  if (typeof step === "number") checkFresh(step, null);
   if (nativeBackend) return statelessRng(drawByOp, seed, step);
   return engine.name === "webgpu" ? statelessRng(drawStateless, seed, step) : plainRng(seed, step);
 }

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 import { assertAllClose, assertClose, assertNoLeak, numbersFrom } from "../../testing";
-import { adam, type CompileOptions, compile, engine, groupNorm, rng, tf } from "..";
+import { adam, attention, type CompileOptions, compile, denseChain, engine, groupNorm, rng, tf } from "..";
 import { addon } from "../native";
 import { updateInPlace } from "./update";
+import { frameOf } from "./where";
 
 const native = { skip: engine.native ? false : "the engine is not native" };
 const values = (tensor: tf.Tensor): number[] => Array.from(tensor.dataSync());
@@ -390,6 +391,9 @@ test(
   },
 );
 
+const neverUsed = tf.variable(tf.scalar(2));
+const outside = { rng: rng(7, 3), atTensor: rng(7, tf.scalar(3, "int32")) };
+
 /** Each names the op and the two lines that matter, or says what to do instead. */
 const refused: [string, (x: tf.Tensor2D) => unknown, RegExp][] = [
   [
@@ -416,6 +420,21 @@ const refused: [string, (x: tf.Tensor2D) => unknown, RegExp][] = [
     "a draw whose step is a number",
     (x) => x.add(rng(1, 2).normal([2, 2])),
     /rng: step is the number 2 inside a compiled function/,
+  ],
+  [
+    "a draw from a source of a number that was made outside",
+    (x) => x.add(outside.rng.normal([2, 2])),
+    /rng: step is the number 3 inside a compiled function/,
+  ],
+  [
+    "a draw from a source of a tensor that was made outside",
+    (x) => x.add(outside.atTensor.normal([2, 2])),
+    /rng: a source that was made outside of a compiled function.*Make it inside/,
+  ],
+  [
+    "a variable read, whose value was never used",
+    (x) => x.mul(tf.scalar(neverUsed.dataSync()[0])),
+    /a variable is read back to JavaScript at .*compile\.test\.ts:\d+/,
   ],
   ["dropout", (x) => tf.dropout(x, 0.5), /draws in JavaScript/],
   ["a promise", async (x) => x, /what .* returns is a Promise.*synchronous/],
@@ -622,6 +641,30 @@ test("bfloat16: products of rounded numbers, everything else in float32, and gra
     columns.flatMap((sum) => new Array(5).fill(sum)),
     { rel: 2 ** -6, abs: 0.02 },
   );
+});
+
+test("bfloat16: what has an op of its own in float32 is rounded as well", native, () => {
+  const [x, qkv] = [ramp([4, 30]) as tf.Tensor2D, ramp([1, 16, 24]) as tf.Tensor3D];
+  const layers = [{ weight: ramp([30, 5], 0.7), bias: ramp([5]) }];
+  for (const fn of [() => denseChain(x, layers), () => attention(qkv)]) {
+    const [whole, rounded] = [compile(fn)(), compile(fn, { precision: "bfloat16" })()].map(values);
+    assert.ok(whole.some((value, i) => Math.abs(value - rounded[i]) > 1e-4));
+    assertAllClose(rounded, whole, { rel: 2 ** -6, abs: 0.05 });
+  }
+});
+
+test("a place is found in paths with blanks and brackets, and in those of modules", () => {
+  const found = (frame: string) => frameOf({ stack: `Error\n    at ${frame}` } as Error);
+  for (const [frame, want] of [
+    ["f (/a b/course (1)/x.ts:12:3)", "/a b/course (1)/x.ts:12:3"],
+    ["/a b/course (1)/x.ts:12:3", "/a b/course (1)/x.ts:12:3"],
+    ["async Thing.of [as it] (file:///a%20b/x.ts:12:3)", "/a b/x.ts:12:3"],
+    ["async file:///a%20b/x.ts:12:3", "/a b/x.ts:12:3"],
+    ["new Thing (/x.ts:1:2)", "/x.ts:1:2"],
+    ["Array.map (<anonymous>)", ""],
+    ["async Promise.all (index 0)", ""],
+  ])
+    assert.equal(found(frame), want, frame);
 });
 
 test("bfloat16: a convolution learns as in float32, within what another seed changes", native, () => {

@@ -485,7 +485,10 @@ export class Recorder {
     for (const variable of Object.values(tf.engine().state.registeredVariables)) {
       const cell = knownCell(variable);
       if (cell) settleAlone(cell);
-      else if (requireBackend().tensorMap.get(variable.dataId).refCount > 1) separate(variable);
+      else {
+        if (requireBackend().tensorMap.get(variable.dataId).refCount > 1) separate(variable);
+        tensorIdOf(variable.dataId); // moved to TensorFlow: what still lies in JavaScript could be read unnoticed
+      }
       this.variableOf.set(variable.dataId, variable);
       this.held.set(variable, tf.keep(variable.clone()));
     }

@@ -1,5 +1,6 @@
 /** @file Where in the user's code something happened, for the errors of `compile`. */
 import { dirname, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const ownFolder = dirname(__dirname) + sep;
 
@@ -12,15 +13,24 @@ function isOurs(path: string): boolean {
   );
 }
 
+/** File, line and column of a frame, `at f (/a b/x.ts:12:3)` or `at /a b/x.ts:12:3`, whatever characters the path has. */
+function placeIn(line: string): [path: string, row: string, column: string] | undefined {
+  const frame = /^\s+at (?:async )?(?:.*? \((.*)\)|(.*))$/.exec(line);
+  const place = /^(?!eval at)(.+):(\d+):(\d+)$/.exec(frame?.[1] ?? frame?.[2] ?? "");
+  if (!place) return undefined;
+  const [, path, row, column] = place;
+  return [path.startsWith("file://") ? fileURLToPath(path) : path, row, column];
+}
+
 /** `file.ts:12:3` of the innermost frame that is neither TensorFlow.js nor `lib/tensor`; "" if there is none. */
 export function frameOf(trace: Error): string {
   for (const line of (trace.stack ?? "").split("\n").slice(1)) {
-    const match = /\(?((?:file:\/\/)?[^()\s]+):(\d+):(\d+)\)?$/.exec(line);
-    if (!match) continue;
-    const path = match[1].replace("file://", "");
+    const place = placeIn(line);
+    if (!place) continue;
+    const [path, row, column] = place;
     if (isOurs(path)) continue;
     const near = relative(process.cwd(), path);
-    return `${near.startsWith("..") ? path : near}:${match[2]}:${match[3]}`;
+    return `${near.startsWith("..") ? path : near}:${row}:${column}`;
   }
   return "";
 }
