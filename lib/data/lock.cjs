@@ -87,8 +87,9 @@ function tryToTake(path, text) {
     writeFileSync(path, text, { flag: "wx" });
     return true;
   } catch (error) {
-    if (/** @type {NodeJS.ErrnoException} */ (error).code !== "EEXIST") throw error;
-    return false;
+    if (/** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST") return false;
+    rmSync(path, { force: true }); // made, but not written: the disk is full
+    throw error;
   }
 }
 

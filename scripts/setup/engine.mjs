@@ -104,9 +104,13 @@ const addonHash = (at, name) =>
 
 /** @param {Layout} at @param {NativeName} name */
 const hasLibrary = (at, name) => {
-  const { library } = paths(at, name);
-  const whole = LIBRARIES.every((file) => existsSync(join(library, file)));
-  return whole && isStamped(join(library, "lower-bound.json"), libraryHash(at, name));
+  const { folder, library } = paths(at, name);
+  const files = LIBRARIES.map((file) => join(library, file));
+  if (name === "cuda") files.push(join(folder, "nvidia"));
+  return (
+    files.every((file) => existsSync(file)) &&
+    isStamped(join(library, "lower-bound.json"), libraryHash(at, name))
+  );
 };
 
 /** @param {Layout} at @param {NativeName} name */
@@ -338,11 +342,24 @@ export function hasEngine(at, { gpu = false, retry = false }) {
   if (record.engine === "js") return true;
   // It lies in node_modules, which npm may have made again.
   if (record.engine === "package") return existsSync(packageAddon(at));
-  return hasAddon(at, record.engine);
+  // CUDA's stands beside the CPU's, which is for where no GPU answers.
+  const both = record.engine === "cuda" && !record.failures.some(({ engine }) => engine === "cpu");
+  const made = both ? /** @type {const} */ (["cuda", "cpu"]) : [record.engine];
+  return made.every((name) => hasAddon(at, name) && (!retry || loads(at, name)));
 }
+
+/**
+ * Whether the addon can be loaded with its library, wherever it then computes: either file may be damaged.
+ * @param {Layout} at
+ * @param {NativeName} name
+ */
+const loads = (at, name) =>
+  ask(process.execPath, ["-e", TRY_CODE, paths(at, name).addon], { timeoutMs: 120_000 }) !== undefined;
 
 /** @param {Layout} at @param {NativeName} name @param {(text: string) => void} tell */
 async function makeNative(at, name, tell) {
+  if (hasAddon(at, name) && !loads(at, name))
+    rmSync(paths(at, name).folder, { recursive: true, force: true });
   const log = join(at.logs, `engine-${name}.log`);
   mkdirSync(paths(at, name).folder, { recursive: true });
   if (!hasLibrary(at, name)) {
@@ -356,7 +373,8 @@ async function makeNative(at, name, tell) {
 
 /**
  * Makes every engine that can be made, best first, until one on the CPU is there. Throws nothing but what is
- * beyond repair: a failed engine is recorded, and the next one tried.
+ * beyond repair: a failed engine is recorded, and the next one tried. After a file that was not the locked one no engine
+ * is tried whose files are not locked.
  * @param {Layout} at
  * @param {{ gpu?: boolean }} wishes
  * @param {(text: string) => void} tell
@@ -372,12 +390,14 @@ export async function installEngine(at, { gpu = false }, tell) {
   ];
   /** @type {EngineFailure[]} */
   const failures = [];
+  let altered = false;
   const attempt = async (/** @type {string} */ engine, /** @type {() => Promise<void>} */ make) => {
     try {
       await make();
       return true;
     } catch (error) {
       const remedy = error instanceof SetupError ? error.remedy : "run npm run setup";
+      altered ||= error instanceof SetupError && error.altered;
       failures.push({ engine, reason: /** @type {Error} */ (error).message, remedy });
       return false;
     }
@@ -386,7 +406,7 @@ export async function installEngine(at, { gpu = false }, tell) {
   /** @type {EngineRecord["engine"]} */
   let engine = "js";
   for (const [name, make] of engines)
-    if (await attempt(name, make)) {
+    if (!(altered && name === "package") && (await attempt(name, make))) {
       engine = name;
       break;
     }

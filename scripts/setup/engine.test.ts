@@ -69,6 +69,18 @@ test("no network: the download is named, pure JavaScript remains, and it is not 
   assert.match(told.join(), /downloading TensorFlow/);
 });
 
+test("after a file that was not the locked one nothing is downloaded that is not locked", async () => {
+  const at = projectWithPython('case "$*" in *download*) echo "DO NOT MATCH THE HASHES"; exit 1;; esac');
+  await withEnvironment({ PATH: fakePath({}) }, () => installEngine(at, {}, () => undefined));
+  const record = readEngineRecord(at);
+  assert.deepEqual(
+    record?.failures.map(({ engine }) => engine),
+    ["cpu"],
+  );
+  assert.match(record?.failures[0].reason ?? "", /is not the one that was locked/);
+  assert.equal(record?.engine, "js");
+});
+
 /** What set-up says in this project, in a process of its own: its Python fills an environment, and has no network. */
 function setUpSays(at: Layout): string | undefined {
   const python = `case "$*" in *version_info*) echo 3.12.1;; esac`;

@@ -67,9 +67,6 @@ function partsHash(at) {
   return hashOf({ paths: [kernelspec, labextensions, papermill, nbconvert], texts });
 }
 
-/** @param {Layout} at */
-export const hasJupyterParts = (at) => isStamped(stampPath(at), partsHash(at));
-
 /**
  * Whether JupyterLab will find the kernel.
  * @param {Layout} at
@@ -101,6 +98,15 @@ export const hasRenderer = (at) =>
       existsSync(join(extensionFolder(at, name), "static", file)),
     ),
   );
+
+/**
+ * Whether all parts are there, as their inputs make them.
+ * @param {Layout} at
+ */
+export const hasJupyterParts = (at) =>
+  isStamped(stampPath(at), partsHash(at)) &&
+  hasKernelspec(at) &&
+  (hasRenderer(at) || extensionNames(at).length === 0);
 
 /** What of KaTeX a page loads: the script, the search for maths in a page, the style sheet and its fonts. */
 const KATEX_FILES = ["katex.min.js", join("contrib", "auto-render.min.js"), "katex.min.css", "fonts"];

@@ -32,9 +32,10 @@ export function checkNode(version = process.versions.node) {
  * @returns {string[]}
  */
 export function stalePackages(at) {
-  const wanted = readJson(join(at.project, "package-lock.json"))?.packages;
+  const lock = join(at.project, "package-lock.json");
+  const wanted = readJson(lock)?.packages;
   const installed = readJson(join(at.modules, ".package-lock.json"))?.packages;
-  if (!wanted) return [];
+  if (!wanted) return existsSync(lock) ? ["package-lock.json"] : [];
   if (!installed) return ["node_modules"];
   return Object.keys(wanted).filter((path) => {
     const optional = wanted[path].optional || wanted[path].devOptional || wanted[path].peer;
@@ -80,6 +81,11 @@ function npmFailure(output, log) {
  * @param {Layout} at
  */
 export async function installPackages(at) {
+  if (!readJson(join(at.project, "package-lock.json"))?.packages)
+    throw new SetupError(
+      "package-lock.json is missing or no JSON",
+      `restore it with git checkout -- package-lock.json, ${AGAIN}`,
+    );
   const { program, args } = npmCommand();
   const log = join(at.logs, "npm.log");
   // Half of an interrupted installation: npm would trip over it.

@@ -1,6 +1,6 @@
 /** @file Stamps, node_modules' freshness, JupyterLab's parts and arguments. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { describeFailure, SetupError } from "./errors.mjs";
@@ -57,8 +57,20 @@ test("node_modules is stale when missing, interrupted, or in another version; ab
   assert.deepEqual(stalePackages(at), ["node_modules/a"]);
 });
 
+test("a package-lock.json that is no JSON is told, not taken for everything installed", async () => {
+  const at = makeProject();
+  writeFileSync(join(at.project, "package-lock.json"), "<<<<<<< HEAD");
+  assert.deepEqual(stalePackages(at), ["package-lock.json"]);
+  await assert.rejects(installPackages(at), (error: SetupError) => {
+    assert.match(error.message, /package-lock\.json is missing or no JSON/);
+    assert.match(error.remedy, /^restore it with git checkout -- package-lock\.json/);
+    return true;
+  });
+});
+
 test("npm's failed download names the network and npm's proxy", async () => {
   const at = makeProject();
+  writeJson(join(at.project, "package-lock.json"), { packages: {} });
   const npm = join(makeFolder(), "npm-cli.js");
   writeFileSync(
     npm,
@@ -81,6 +93,13 @@ test("a failure reads: step, reason, remedy, log", () => {
     "To repair: free 3 GB",
     "Details: x.log",
   ]);
+  const refused = (code: string) => Object.assign(new Error(`${code}: no`), { code, path: "/p/.cache" });
+  assert.match(describeFailure("Engine", refused("ENOSPC")), /the disk is full\nTo repair: free 3 GB/);
+  for (const code of ["EACCES", "EROFS"])
+    assert.match(
+      describeFailure("Beginning", refused(code)),
+      /\/p\/\.cache may not be written \(E\w+\)\nTo repair: copy the project into a folder of your own/,
+    );
 });
 
 test("a kernelspec's places are filled in as values, and other braces stay", () => {
@@ -122,6 +141,13 @@ test("JupyterLab's parts land in the virtual environment, with plotly.js and KaT
   assert.equal(readFileSync(join(sitePackages(at.venv)!, "translator.py"), "utf8"), "python");
   put("assets/labextension/figures/static/remoteEntry.js", "changed");
   assert.equal(hasJupyterParts(at), false);
+  installJupyterParts(at);
+  for (const part of [kernel, renderer]) {
+    rmSync(part, { recursive: true });
+    assert.equal(hasJupyterParts(at), false, "the stamp alone is not enough");
+    installJupyterParts(at);
+    assert.equal(hasJupyterParts(at), true);
+  }
 });
 
 test("Jupyter reads and writes inside the project only", () => {

@@ -89,8 +89,15 @@ const programName = (at) => (existsSync(at.python) ? basename(realpathSync(at.py
 const pythonHash = (at) =>
   hashOf({ paths: [join(at.requirements, "jupyter.txt")], texts: [programName(at)] });
 
-/** @param {Layout} at */
-export const hasPython = (at) => existsSync(at.python) && isStamped(stampPath(at), pythonHash(at));
+/**
+ * Whether the environment is there, by its stamp; with `retry` also whether JupyterLab can be imported in it.
+ * @param {Layout} at
+ * @param {{ retry?: boolean }} [wishes]
+ */
+export function hasPython(at, { retry = false } = {}) {
+  if (!existsSync(at.python) || !isStamped(stampPath(at), pythonHash(at))) return false;
+  return !retry || ask(at.python, ["-c", "import jupyterlab"], { env: pythonEnvironment() }) !== undefined;
+}
 
 /**
  * Where Python packages lie below a virtual environment or another prefix; undefined where there are none.
@@ -157,7 +164,7 @@ export function pipFailure(output, what, log, again = AGAIN) {
     ],
     other: [`pip failed on ${what} (${words})`, `look into ${log}, ${again}`],
   }[kind];
-  return new SetupError(reason, remedy, { log });
+  return new SetupError(reason, remedy, { log, altered: kind === "hash" });
 }
 
 /**

@@ -95,6 +95,9 @@ test("an environment whose Python has become another version is made again", asy
   assert.equal(hasPython(at), false);
   link("python3.11", system);
   assert.equal(hasPython(at), true);
+  assert.equal(hasPython(at, { retry: true }), true);
+  writeFileSync(join(bin, "python3.11"), "#!/bin/sh\nexit 1\n"); // as where JupyterLab cannot be imported
+  assert.deepEqual([hasPython(at), hasPython(at, { retry: true })], [true, false]);
   link("no-such-python", system);
   assert.equal(hasPython(at), false);
 });

@@ -28,7 +28,7 @@ import { hasPython, installPython } from "./python.mjs";
  */
 export const stepsOf = (at, wishes) => [
   { name: "Node packages", isDone: () => stalePackages(at).length === 0, make: () => installPackages(at) },
-  { name: "Python environment", isDone: () => hasPython(at), make: () => installPython(at) },
+  { name: "Python environment", isDone: () => hasPython(at, wishes), make: () => installPython(at) },
   { name: "Engine", isDone: () => hasEngine(at, wishes), make: (tell) => installEngine(at, wishes, tell) },
   { name: "JupyterLab parts", isDone: () => hasJupyterParts(at), make: () => installJupyterParts(at) },
   ...(wishes.tests
@@ -98,22 +98,33 @@ async function runSteps(at, wishes, show) {
 }
 
 /**
+ * Takes the lock where something is to be done; else there is none to give back.
+ * @param {Layout} at
+ * @param {Wishes} wishes
+ * @param {import("./console.mjs").Progress} show
+ */
+async function begin(at, wishes, show) {
+  try {
+    checkNode();
+    if (stepsOf(at, wishes).every((step) => step.isDone())) return undefined;
+    return await takeLock(at.lock, {
+      onWait: () => show.say("Another set-up is running in this folder; waiting for it."),
+    });
+  } catch (error) {
+    throw new Error(describeFailure("Beginning", error));
+  }
+}
+
+/**
  * Sets up what is missing. Throws an error whose message is fit to be shown as it is.
  * @param {Wishes} [wishes]
  * @param {string} [project]
  */
 export async function setUp(wishes = {}, project = PROJECT) {
   const at = layout(project);
-  try {
-    checkNode();
-  } catch (error) {
-    throw new Error(describeFailure("Node", error));
-  }
   const show = progress();
-  if (stepsOf(at, wishes).every((step) => step.isDone())) return sayNotes(at, wishes, show);
-  const release = await takeLock(at.lock, {
-    onWait: () => show.say("Another set-up is running in this folder; waiting for it."),
-  });
+  const release = await begin(at, wishes, show);
+  if (!release) return sayNotes(at, wishes, show);
   let stopping = false;
   const stop = async (/** @type {NodeJS.Signals} */ signal) => {
     if (stopping) return;
