@@ -110,11 +110,17 @@ function related(got: Values, want: Values, tolerance: Tolerance): string {
   if (factor !== undefined && got.flat.length > 1 && matches(got, scaled(factor), tolerance))
     return `your answer is ${short(factor)} times what is expected, in every entry.`;
   const wrong = got.flat.findIndex((value, i) => !isClose(value, want.flat[i], tolerance));
-  const [value, wanted] = [short(got.flat[wrong]), short(want.flat[wrong])];
-  if (got.flat.length === 1)
-    return `got ${value}, which is too ${got.flat[0] < want.flat[0] ? "small" : "large"}.`;
+  const value = short(got.flat[wrong]);
+  const judgement = judged(got.flat[wrong], want.flat[wrong]);
+  if (got.flat.length === 1) return `got ${value}, which is ${judgement}.`;
   const count = got.flat.filter((each, i) => !isClose(each, want.flat[i], tolerance)).length;
-  return `entry ${place(wrong, got.shape)} is ${value}, expected ${wanted}; ${count} of ${got.flat.length} entries differ.`;
+  return `entry ${place(wrong, got.shape)} is ${value}, ${judgement}; ${count} of ${got.flat.length} entries differ.`;
+}
+
+/** In which direction an entry is wrong; NaN has none. */
+function judged(got: number, want: number): string {
+  if (Number.isNaN(got - want)) return "not what is expected";
+  return got < want ? "too small" : "too large";
 }
 
 /** got / want where want is largest, or nothing where all is zero. */

@@ -175,6 +175,17 @@ test("liveCurve: a training's loss, in the simplest loop", async () => {
   assert.ok(shown.at(-1)?.bundle["image/png"]);
 });
 
+test("liveCurve: its first point is seen, and is a line's beginning from the second on", async () => {
+  const { shown } = await withKernel(async () => {
+    const curve = liveCurve();
+    curve.add(1, 5);
+    curve.add(2, 4);
+    await curve.done();
+  });
+  const modes = shown.map(({ bundle }) => (bundle[PLOTLY] as Figure).data[0].mode);
+  assert.deepEqual([modes[0], modes.at(-1)], ["lines+markers", "lines"]);
+});
+
 test("liveCurve: a long curve is drawn as means over neighbours, and says so; several by name", async () => {
   const { shown } = await withKernel(async () => {
     const curve = liveCurve({ logY: false });

@@ -9,12 +9,13 @@ export interface TableOptions {
 
 type Cell = string | number | boolean | null | undefined;
 
-/** An output from rows of named cells; columns in order of first appearance, missing cells empty. Give it to `show`. */
+/** An output from rows of named cells; columns in order of first appearance, missing cells empty; without rows it says so. Give it to `show`. */
 export function table(
   rows: readonly Record<string, Cell>[],
   { title, digits = 4 }: TableOptions = {},
 ): Bundle {
   const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  if (columns.length === 0) return withoutRows(title);
   const cells = rows.map((row) => columns.map((column) => format(row[column], digits)));
   const isNumeric = columns.map((column) => rows.some((row) => typeof row[column] === "number"));
   return {
@@ -33,17 +34,25 @@ function format(cell: Cell, digits: number): string {
     : cell.toExponential(digits - 1);
 }
 
+function withoutRows(title?: string): Bundle {
+  return {
+    "text/html": `<table>${caption(title)}<tbody><tr><td>no rows</td></tr></tbody></table>`,
+    "text/plain": [...(title ? [title] : []), "no rows"].join("\n"),
+  };
+}
+
 const ESCAPES: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
 const escaped = (value: string): string => value.replace(/[&<>"]/g, (character) => ESCAPES[character]);
+
+const caption = (title?: string): string => (title ? `<caption>${escaped(title)}</caption>` : "");
 
 /** No style and no script: an untrusted notebook keeps it as it is. */
 function html(columns: string[], cells: string[][], isNumeric: boolean[], title?: string): string {
   const align = (index: number) => (isNumeric[index] ? ' align="right"' : ' align="left"');
   const row = (tag: string, values: string[]) =>
     `<tr>${values.map((value, index) => `<${tag}${align(index)}>${escaped(value)}</${tag}>`).join("")}</tr>`;
-  const caption = title ? `<caption>${escaped(title)}</caption>` : "";
   const body = cells.map((values) => row("td", values)).join("");
-  return `<table>${caption}<thead>${row("th", columns)}</thead><tbody>${body}</tbody></table>`;
+  return `<table>${caption(title)}<thead>${row("th", columns)}</thead><tbody>${body}</tbody></table>`;
 }
 
 function text(columns: string[], cells: string[][], isNumeric: boolean[], title?: string): string {

@@ -57,6 +57,13 @@ test("table: columns in order, numbers to four digits, text aligned, HTML escape
   assert.match(String(bundle["text/html"]), /<caption>KL<\/caption>/);
 });
 
+test("table: without rows it says so", () => {
+  assert.equal(table([])["text/plain"], "no rows");
+  const { "text/plain": text, "text/html": html } = table([], { title: "KL" });
+  assert.equal(text, "KL\nno rows");
+  assert.equal(html, "<table><caption>KL</caption><tbody><tr><td>no rows</td></tr></tbody></table>");
+});
+
 test("describeProgress: count, speed and the time left; the time taken at the end; a loop that broke off", () => {
   const state = {
     total: 1000,
@@ -197,9 +204,12 @@ test("check: relations that need no hint", async () => {
         [3, 4],
       ],
     ),
-    /entry \[1, 1\] is 5, expected 4; 1 of 4 entries differ/,
+    /: entry \[1, 1\] is 5, too large; 1 of 4 entries differ\.$/,
   );
+  assert.match(await says([1, 2, 3], [1, 2, 7]), /: entry \[2\] is 3, too small; 1 of 3 entries differ\.$/);
+  assert.match(await says([1, 2], [1, Number.NaN]), /: entry \[1\] is 2, not what is expected; 1 of 2/);
   assert.match(await says(2, 3), /got 2, which is too small\./);
+  assert.match(await says(2, Number.NaN), /got 2, which is not what is expected\./);
   assert.match(await says(Number.NaN, 3), /no answer yet \(NaN\)/);
 });
 

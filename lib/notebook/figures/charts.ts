@@ -21,7 +21,8 @@ export interface LineOptions extends FigureOptions {
 
 /**
  * Lines by name, each in its own colour; a `standardError` becomes a band of ±1 standard error. Values of a log
- * axis that are not positive leave a gap, and where nothing is left the figure says so. Throws when x, y and standardError differ in length.
+ * axis that are not positive leave a gap, and where nothing is left the figure says so. A point that has gaps on both
+ * sides is marked. Throws when x, y and standardError differ in length.
  */
 export function lines(series: Record<string, Series>, options: LineOptions = {}): Figure {
   const data = Object.entries(series).flatMap(([name, one], index) =>
@@ -30,8 +31,8 @@ export function lines(series: Record<string, Series>, options: LineOptions = {})
   const { logX, logY } = options;
   const layout: Partial<Layout> = {
     ...baseLayout(options),
-    xaxis: logX ? logAxis(options.xTitle) : axis(options.xTitle),
-    yaxis: logY ? valueLogAxis(data, options.yTitle) : axis(options.yTitle),
+    xaxis: logX ? numberedLogAxis(valuesOf(data, "x"), options.xTitle) : axis(options.xTitle),
+    yaxis: logY ? numberedLogAxis(valuesOf(data, "y"), options.yTitle) : axis(options.yTitle),
     showlegend: Object.keys(series).length > 1,
     ...noticeIfBlank(data, options),
   };
@@ -75,16 +76,22 @@ function lineTraces(
 ): Partial<PlotData>[] {
   const positive = (values: number[], log?: boolean) =>
     column(log ? values.map((value) => (value > 0 ? value : Number.NaN)) : values);
+  const drawable = { x: positive(x, logX), y: positive(y, logY) };
   const line: Partial<PlotData> = {
     type: "scatter",
-    mode: drawn === "dots" ? "markers" : markers ? "lines+markers" : "lines",
+    mode: drawn === "dots" ? "markers" : markers || hasLonePoint(drawable) ? "lines+markers" : "lines",
     name,
-    x: positive(x, logX),
-    y: positive(y, logY),
+    ...drawable,
     line: { color: stroke, width: 2.5, ...(drawn === "dashes" ? { dash: "dash" as const } : {}) },
     marker: { color: stroke, size: 7 },
   };
   return standardError ? [band(x, y, standardError, stroke, logY), line] : [line];
+}
+
+/** A point between two gaps has no line to be seen by. */
+function hasLonePoint({ x, y }: { x: number[]; y: number[] }): boolean {
+  const isDrawn = (i: number) => Number.isFinite(x[i]) && Number.isFinite(y[i]);
+  return y.some((_, i) => isDrawn(i) && !isDrawn(i - 1) && !isDrawn(i + 1));
 }
 
 /** ±1 standard error as a closed outline; on a log axis its lower edge stops at a hundredth of the value. */
@@ -104,15 +111,37 @@ function band(x: number[], y: number[], error: number[], stroke: string, logY?: 
   };
 }
 
-/** Within two decades, powers of ten alone would be too few ticks: 1, 2 and 5 of each, written out. */
-function valueLogAxis(data: Partial<PlotData>[], title?: string): Partial<LayoutAxis> {
-  const [low, high] = extent(data.flatMap((trace) => trace.y as number[]).filter((value) => value > 0));
+const valuesOf = (data: Partial<PlotData>[], letter: "x" | "y"): number[] =>
+  data.flatMap((trace) => trace[letter] as number[]).filter((value) => value > 0);
+
+/** Within two decades, powers of ten alone would be too few ticks: finer ones, written out. */
+function numberedLogAxis(values: number[], title?: string): Partial<LayoutAxis> {
+  const [low, high] = extent(values);
   if (high / low >= 100) return logAxis(title);
-  const first = Math.floor(Math.log10(low));
-  const tickvals = [0, 1, 2, 3].flatMap((more) =>
-    [1, 2, 5].map((digit) => Number(`${digit}e${first + more}`)),
-  );
+  const tickvals = low < high ? logTicks(low, high) : digitTicks([1, 2, 5], low);
   return logAxis(title, { tickvals, ticktext: tickvals.map(String) });
+}
+
+/** The coarsest ticks of which at least two lie between the ends: 1, 2, 5 of each decade, all its digits, or even steps. */
+function logTicks(low: number, high: number): number[] {
+  const areEnough = (ticks: number[]) => ticks.filter((tick) => tick >= low && tick <= high).length >= 2;
+  const byDigit = [[1, 2, 5], linspace(1, 9, 9)].map((digits) => digitTicks(digits, low));
+  return byDigit.find(areEnough) ?? evenTicks(low, high);
+}
+
+/** These digits of four decades, from the one before `low` on, for an axis reaches a little beyond its values. */
+function digitTicks(digits: number[], low: number): number[] {
+  const first = Math.floor(Math.log10(low)) - 1;
+  return [0, 1, 2, 3].flatMap((more) => digits.map((digit) => Number(`${digit}e${first + more}`)));
+}
+
+/** Multiples of 1, 2 or 5 times a power of ten: between two and six of them lie between the ends. */
+function evenTicks(low: number, high: number): number[] {
+  const atLeast = (high - low) / 5;
+  const power = 10 ** Math.floor(Math.log10(atLeast));
+  const step = power * ([1, 2, 5].find((digit) => digit * power >= atLeast) ?? 10);
+  const [first, last] = [Math.floor(low / step), Math.ceil(high / step)];
+  return linspace(first, last, last - first + 1).map((multiple) => Number((multiple * step).toPrecision(12)));
 }
 
 export interface HistogramOptions extends FigureOptions {
@@ -141,7 +170,7 @@ export function histogram(
     values: toNumbers(values, `histogram: "${name}"`),
   }));
   const all = named.flatMap(({ values }) => values);
-  const range = options.range ?? extent(all);
+  const range = withLength(options.range ?? extent(all));
   const data = named.map(({ name, values }, index) => ({
     ...bins1d(values, range, bins),
     name,
@@ -156,15 +185,19 @@ export function histogram(
     ...baseLayout(options),
     xaxis: axis(options.xTitle, { range: [...range] }),
     yaxis: logY
-      ? logAxis(options.yTitle ?? "density")
+      ? numberedLogAxis(valuesOf([...data, ...curve], "y"), options.yTitle ?? "density")
       : axis(options.yTitle ?? "density", { rangemode: "tozero" }),
     barmode: "overlay",
     bargap: 0,
     showlegend: data.length + curve.length + uprights.length > 1,
-    ...noticeIfNoneFinite(all),
+    ...noticeIfNoneFinite(all, range),
   };
   return { data: [...data, ...curve, ...uprights], layout };
 }
+
+/** One value alone would leave its axis without a length. */
+const withLength = ([low, high]: [number, number]): [number, number] =>
+  low === high ? [low - 0.5, high + 0.5] : [low, high];
 
 function upright(name: string, at: number, top: number, stroke: string, bottom: number): Partial<PlotData> {
   const line = { color: stroke, width: 2.5 };
@@ -178,7 +211,7 @@ function byName<Value>(things: Value | Record<string, Value>, name: string): [st
 }
 
 function bins1d(values: number[], [low, high]: [number, number], bins: number): Partial<PlotData> {
-  const width = (high - low || 1) / bins;
+  const width = (high - low) / bins;
   const counts = new Float64Array(bins);
   for (const value of values) {
     const bin = value === high ? bins - 1 : Math.floor((value - low) / width);
@@ -235,7 +268,9 @@ export function bars(values: Bars, options: BarOptions = {}): Figure {
   const layout: Partial<Layout> = {
     ...baseLayout(options),
     xaxis: axis(options.xTitle, { type: "category" }),
-    yaxis: options.logY ? logAxis(options.yTitle) : axis(options.yTitle, { rangemode: "tozero" }),
+    yaxis: options.logY
+      ? numberedLogAxis(valuesOf(data, "y"), options.yTitle)
+      : axis(options.yTitle, { rangemode: "tozero" }),
     barmode: options.stacked ? "stack" : "group",
     showlegend: names.length > 1,
     ...noticeIfBlank(data, options),

@@ -39,7 +39,7 @@ export function panels(figures: Record<string, Figure>, options: PanelOptions = 
     ),
     annotations: entries.flatMap(([name, figure], index) => [
       panelTitle(name, places[index]),
-      ...panelNotices(figure, index),
+      ...panelNotices(figure, index, columns > 2 ? TEXT_SIZE - 3 : TEXT_SIZE),
     ]),
     showlegend,
     ...(showlegend ? { legend: { orientation: "h", x: 0, y: -0.12, yanchor: "top" } } : {}),
@@ -141,9 +141,10 @@ function panelTitle(text: string, { x, y }: Place): Partial<Annotations> {
   };
 }
 
-const panelNotices = ({ layout }: Figure, index: number) =>
+const panelNotices = ({ layout }: Figure, index: number, size: number) =>
   (layout.annotations ?? []).map((notice) => ({
     ...notice,
+    font: { ...notice.font, size },
     xref: `${numbered("x", index)} domain` as Annotations["xref"],
     yref: `${numbered("y", index)} domain` as Annotations["yref"],
   }));

@@ -74,10 +74,10 @@ test("lines: dashes and dots for lines that would hide each other", () => {
 test("values of which none can be drawn: the figure says why, in its picture and in its text, also as a panel", () => {
   const reasons = ({ layout }: Figure) => (layout.annotations ?? []).map(({ text }) => text);
   const negative = lines({ loss: [-1, Number.NaN] }, { logY: true, title: "loss" });
-  assert.match(String(reasons(negative)), /all values<br>are NaN, or not positive on .*logY: false/);
+  assert.match(String(reasons(negative)), /all values are NaN,<br>or not positive on<br>.*logY: false/);
   assert.match(describe(negative), /^\[loss\] lines; loss; Nothing to draw: all values are NaN, or not/);
   const diverged = scatter([[Number.NaN, Number.NaN]]);
-  assert.deepEqual(reasons(diverged), ["Nothing to draw: all values are NaN or infinite."]);
+  assert.deepEqual(reasons(diverged), ["Nothing to draw:<br>all values are<br>NaN or infinite."]);
   assert.equal(reasons(bars({ a: -1 }, { logY: true })).length, 1);
   for (const diverging of [histogram([Number.NaN, Infinity]), heatmap([[Number.NaN], [-Infinity]])])
     assert.deepEqual(reasons(diverging), reasons(diverged));
@@ -89,14 +89,127 @@ test("values of which none can be drawn: the figure says why, in its picture and
   for (const drawn of [
     lines({ a: [Number.NaN, -1], b: [Number.NaN, 1] }, { logY: true }),
     lines({ a: [-1] }),
-    lines({ a: [] }, { logY: true }),
+    lines({ a: [], b: [1] }, { logY: true }),
     scatter([[0, 0]]),
-    histogram({ a: [Number.NaN], b: [1] }, { range: [2, 3] }),
-    histogram([]),
+    scatter({ a: [[9, 9]], b: [[3, -3]] }, { range: [-3, 3], overlay: true }),
+    histogram({ a: [Number.NaN], b: [3] }, { range: [2, 3] }),
+    imageGrid({ shape: [1, 1, 2, 1], data: [Number.NaN, 0] }),
     heatmap([[Number.NaN, 0]]),
     animation({ 0: scatter([[0, 0]]), 1: diverged }),
   ])
     assert.deepEqual(reasons(drawn), []);
+});
+
+test("no values, or none within the range: the figure says which", () => {
+  const says = (figure: Figure) => describe(figure).replace(/^.*(?:; |\] )/, "");
+  const none = "Nothing to draw: there are no values yet.";
+  for (const empty of [
+    lines({ a: [] }),
+    lines({}),
+    lines({ a: [1] }, { from: 1, logY: true }),
+    scatter([]),
+    histogram([]),
+    bars({}),
+  ])
+    assert.equal(says(empty), none);
+  const window = { range: [-3, 3] as [number, number] };
+  const outside = "lie outside the range [-3, 3].";
+  assert.equal(
+    says(scatter([100, 100, 0, 5, Number.NaN, 0], window)),
+    `Nothing to draw: all 2 points ${outside}`,
+  );
+  assert.equal(
+    says(scatter([0, 3.1], window)),
+    "Nothing to draw: the only point lies outside the range [-3, 3].",
+  );
+  assert.equal(
+    says(histogram({ a: [Number.NaN], b: [4, 5, -4] }, window)),
+    `Nothing to draw: all 3 values ${outside}`,
+  );
+  const sets = scatter({ near: [0, 0], far: [9, 9], none: [] }, window);
+  assert.deepEqual(
+    sets.layout.annotations?.map(({ xref }) => xref),
+    ["paper", "paper", "x2 domain", "paper", "x3 domain"],
+  );
+  assert.equal(sets.layout.annotations?.[2].font?.size, 11, "small enough for one of three panels");
+});
+
+test("imageGrid: pictures of NaN alone say so in words that fit and that are seen on them", () => {
+  const { layout, ...more } = imageGrid({ shape: [1, 2, 2, 1], data: Array(4).fill(Number.NaN) });
+  assert.match(describe({ layout, ...more }), /1 images; Nothing to draw: all values are NaN or infinite\.$/);
+  assert.equal(layout.annotations?.[0].bgcolor, "#FFFFFF");
+  assert.ok((layout.width ?? 0) >= 180);
+  assert.ok((imageGrid({ shape: [1, 2, 2, 1], data: [0, 0, 0, 0] }).layout.width ?? 0) < 180);
+});
+
+/** The numbers that stand at an axis, where the figure names them. */
+const numbersAt = ({ layout }: Figure, letter: "x" | "y", [low, high]: [number, number]): string[] => {
+  const { tickvals = [], ticktext = [] } = layout[`${letter}axis`] ?? {};
+  return ticktext.filter((_, i) => tickvals[i] >= low && tickvals[i] <= high) as string[];
+};
+
+test("a log axis has numbers however near its values lie to each other, in both directions", () => {
+  for (const [values, expected] of [
+    [
+      [8, 0.3],
+      ["0.5", "1", "2", "5"],
+    ],
+    [
+      [4.4, 3.5, 2.8, 2.3],
+      ["3", "4"],
+    ],
+    [
+      [0.38, 0.35, 0.32, 0.3],
+      ["0.3", "0.32", "0.34", "0.36", "0.38"],
+    ],
+    [
+      [1.0012, 1.0001],
+      ["1.0005", "1.001"],
+    ],
+    [
+      [41000, 43000],
+      ["41000", "41500", "42000", "42500", "43000"],
+    ],
+  ] as const) {
+    const range: [number, number] = [Math.min(...values), Math.max(...values)];
+    assert.deepEqual(numbersAt(lines({ loss: values }, { logY: true }), "y", range), expected);
+    const upright = lines({ loss: { x: values, y: values } }, { logX: true });
+    assert.deepEqual(numbersAt(upright, "x", range), expected);
+  }
+  assert.deepEqual(numbersAt(lines({ a: [0.3, 0.3] }, { logY: true }), "y", [0.1, 1]), [
+    "0.1",
+    "0.2",
+    "0.5",
+    "1",
+  ]);
+  assert.deepEqual(numbersAt(bars({ a: 3, b: 4.4 }, { logY: true }), "y", [3, 4.4]), ["3", "4"]);
+  const peaks = histogram([1, 2, 2, 3], { logY: true, bins: 3, range: [0.5, 3.5] });
+  assert.deepEqual(numbersAt(peaks, "y", [0.25, 0.5]), ["0.3", "0.4", "0.5"]);
+  const wide = lines({ a: { x: [1, 1000], y: [1, 100] } }, { logX: true, logY: true }).layout;
+  assert.deepEqual([wide.xaxis?.tickvals, wide.yaxis?.tickvals], [undefined, undefined], "powers of ten");
+});
+
+test("lines: a point without a neighbour is seen", () => {
+  const modeOf = (...[series, options]: Parameters<typeof lines>) => lines(series, options).data.at(-1)?.mode;
+  const gap = Number.NaN;
+  assert.equal(modeOf({ a: [5] }), "lines+markers");
+  assert.equal(modeOf({ a: [1, gap, 2, 3] }), "lines+markers");
+  assert.equal(modeOf({ a: [1, 2, -3, 4] }, { logY: true }), "lines+markers");
+  assert.equal(modeOf({ a: { x: [0, 1, 2], y: [1, 1, 1] } }, { logX: true }), "lines");
+  assert.equal(
+    modeOf({ a: { x: [0, 1], y: [1, 1], standardError: [1, 1] } }, { logX: true }),
+    "lines+markers",
+  );
+  assert.equal(modeOf({ a: [gap, 1, 2, gap, 3, 4] }), "lines");
+  assert.equal(modeOf({ a: [] }), "lines");
+});
+
+test("histogram: of one value, the bar stands at it, in the middle of an axis of length 1", () => {
+  const { data, layout } = histogram([5, 5, 5], { bins: 5, density: () => 1 });
+  assert.deepEqual(layout.xaxis?.range, [4.5, 5.5]);
+  assertAllClose(data[0].x as number[], [4.6, 4.8, 5, 5.2, 5.4]);
+  assertAllClose(data[0].y as number[], [0, 0, 5, 0, 0]);
+  assert.deepEqual([data[1].x?.at(0), data[1].x?.at(-1)], [4.5, 5.5]);
 });
 
 test("scatter: rows, flat pairs and tensors are one; panels share a square window", () => {

@@ -2,8 +2,9 @@
 import type { Layout } from "plotly.js";
 import type { Figure } from "../figure";
 import { encodePng } from "../render/png.cjs";
+import { noticeIfNoneFinite } from "./notice";
 import { extent, isTensorLike, type TensorLike } from "./numbers";
-import { baseLayout, type FigureOptions } from "./style";
+import { baseLayout, type FigureOptions, INK, PAPER } from "./style";
 
 /** Pictures `[n, height, width, channels]`, one channel or three: a tensor, or flat pixels with their shape. */
 export type Images = TensorLike | { readonly shape: readonly number[]; readonly data: ArrayLike<number> };
@@ -35,7 +36,25 @@ export function imageGrid(images: Images, options: ImageOptions = {}): Figure {
   const { width, height, rgba } = packImages(images, options);
   const png = encodePng(width, height, rgba).toString("base64");
   const [count] = images.shape;
-  return gridFigure(png, width, height, columnsOf(count, options), count, options);
+  const figure = gridFigure(png, width, height, columnsOf(count, options), count, options);
+  return withNotice(figure, pixelsOf(images), options);
+}
+
+const pixelsOf = (images: Images): ArrayLike<number> =>
+  isTensorLike(images) ? images.dataSync() : images.data;
+
+const NOTICE_WIDTH = 180;
+
+/** On pictures of NaN alone the reason, dark on light whatever the page's theme, with room for its words. */
+function withNotice({ data, layout }: Figure, pixels: ArrayLike<number>, { width }: ImageOptions): Figure {
+  const { annotations } = noticeIfNoneFinite(pixels);
+  if (!annotations) return { data, layout };
+  const readable = annotations.map((one) => ({ ...one, bgcolor: PAPER, font: { color: INK } }));
+  const room = { width: width ?? Math.max(layout.width ?? 0, NOTICE_WIDTH) };
+  return {
+    data,
+    layout: { ...layout, ...room, annotations: [...(layout.annotations ?? []), ...readable] },
+  };
 }
 
 const columnsOf = (count: number, { columns }: ImageOptions): number =>
@@ -44,7 +63,7 @@ const columnsOf = (count: number, { columns }: ImageOptions): number =>
 /** The pixels of `imageGrid`, for files. */
 export function packImages(images: Images, options: Pick<ImageOptions, "columns" | "range"> = {}): Picture {
   const [count, height, width, channels] = checkedShape(images.shape);
-  const pixels = isTensorLike(images) ? images.dataSync() : images.data;
+  const pixels = pixelsOf(images);
   if (pixels.length !== count * height * width * channels)
     throw new Error(`packImages: got ${pixels.length} values, expected ${images.shape.join("×")}.`);
   const columns = columnsOf(count, options);

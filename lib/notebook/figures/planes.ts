@@ -77,7 +77,7 @@ function planeFigure(data: Partial<PlotData>[], range: Range, options: FigureOpt
     xaxis: axis(options.xTitle, fixed),
     yaxis: axis(options.yTitle, { ...fixed, scaleanchor: "x", constraintoward: "top" }),
     showlegend: data.length > 1,
-    ...noticeIfBlank(data),
+    ...noticeIfBlank(data, { range }),
   };
   return { data, layout };
 }

@@ -22,14 +22,15 @@ export const DIVERGING: [number, string][] = [
   [1, "#D55E00"],
 ];
 
-const INK = "#222222";
+export const INK = "#222222";
+export const PAPER = "#FFFFFF";
 const GRID_LINE = "#E3E3E3";
 const AXIS_COLOURS = { gridcolor: GRID_LINE, linecolor: INK, tickcolor: INK };
 const TEMPLATE: Layout["template"] = {
   layout: {
     font: { color: INK },
-    paper_bgcolor: "#FFFFFF",
-    plot_bgcolor: "#FFFFFF",
+    paper_bgcolor: PAPER,
+    plot_bgcolor: PAPER,
     xaxis: AXIS_COLOURS,
     yaxis: AXIS_COLOURS,
   },

@@ -1,15 +1,16 @@
 /**
- * @file Figures as PNG without a browser: Plotly in jsdom, its SVG drawn by resvg, both in a worker thread.
+ * @file Figures as PNG without a browser: Plotly in jsdom, its SVG drawn by resvg, both in a process of their own, for a
+ * resvg that breaks down takes its whole process with it.
  *
- * The thread starts with the first figure (or with `warmUp`), never blocks the caller's thread and never keeps
- * the process alive on its own. WebGL traces cannot be drawn there: they are refused with their name.
+ * The renderer starts with the first figure (or with `warmUp`), never blocks the caller and never keeps its process
+ * alive. WebGL traces cannot be drawn there: they are refused with their name.
  */
+import { type ChildProcess, fork } from "node:child_process";
 import { join } from "node:path";
-import { Worker } from "node:worker_threads";
 import { detached } from "../display";
 import { type Figure, plain, stillOf } from "../figure";
 
-/** Traces that Plotly draws as SVG, or on the plain canvas that the render thread has. */
+/** Traces that Plotly draws as SVG, or on the plain canvas that the renderer has. */
 export const DRAWABLE_TRACES = [
   "scatter",
   "bar",
@@ -35,21 +36,21 @@ interface Job {
   timer: NodeJS.Timeout;
 }
 
-const TIME_LIMIT_MS = 60_000; // generous: a machine of thirty notebooks is slow to start a thread
+const TIME_LIMIT_MS = 60_000; // generous: a machine of thirty notebooks is slow to start a process
 const DEFAULT_SIZE = { width: 720, height: 420, scale: 1.5 };
 
-let thread: Worker | undefined;
+let renderer: ChildProcess | undefined;
 let nextId = 0;
 const jobs = new Map<number, Job>();
 
-/** Starts the render thread in the background, so that the first figure need not wait for it. */
+/** Starts the renderer in the background, so that the first figure need not wait for it. */
 export function warmUp(): void {
-  thread ??= detached(startThread); // it serves all cells, whichever started it
+  renderer ??= detached(startRenderer); // it serves all cells, whichever started it
 }
 
 /**
  * PNG bytes of a figure, the same bytes for the same figure. `width` and `height` default to the layout's own.
- * Rejects with the reason when the figure cannot be drawn: a WebGL trace, a broken figure, a lost thread.
+ * Rejects with the reason when the figure cannot be drawn: a WebGL trace, a broken figure, a renderer that broke down.
  */
 export async function render(figure: Figure, size: RenderSize = {}): Promise<Uint8Array> {
   refuseUndrawable(figure);
@@ -57,14 +58,11 @@ export async function render(figure: Figure, size: RenderSize = {}): Promise<Uin
   warmUp();
   return new Promise<Uint8Array>((resolve, reject) => {
     const id = nextId++;
-    const timer = setTimeout(
-      () => abandonThread(`took longer than ${TIME_LIMIT_MS / 1000} s`),
-      TIME_LIMIT_MS,
-    );
+    const timer = setTimeout(() => abandon(`took longer than ${TIME_LIMIT_MS / 1000} s`), TIME_LIMIT_MS);
     timer.unref();
     jobs.set(id, { resolve, reject, timer });
-    thread?.ref(); // while a figure is being drawn the process must wait for it
-    thread?.postMessage({ id, figure: plain(still), ...sizeOf(still, size) });
+    hold(renderer, true); // while a figure is being drawn the process must wait for it
+    renderer?.send({ id, figure: plain(still), ...sizeOf(still, size) });
   });
 }
 
@@ -84,15 +82,26 @@ function refuseUndrawable({ data }: Figure): void {
       );
 }
 
-function startThread(): Worker {
-  const started = new Worker(join(__dirname, "thread.cjs"), { execArgv: [], stdout: true, stderr: true });
+function startRenderer(): ChildProcess {
+  const started = fork(join(__dirname, "renderer.cjs"), {
+    execArgv: [],
+    serialization: "advanced",
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
+  });
   started.on("message", ({ id, png, failure }: { id: number; png?: Uint8Array; failure?: string }) =>
     settle(id, png ?? new Error(`render: ${failure}`)),
   );
-  started.on("error", (error) => abandonThread(error.message, started));
-  started.on("exit", () => abandonThread("the render thread ended", started));
-  started.unref();
+  started.on("error", (error) => abandon(error.message, started));
+  started.on("exit", (code, signal) => abandon(`the renderer broke down (${signal ?? code})`, started));
+  hold(started, false);
   return started;
+}
+
+/** Whether this process waits for the renderer's, which alone would keep it alive. */
+function hold(one: ChildProcess | undefined, isHeld: boolean): void {
+  const change = isHeld ? "ref" : "unref";
+  one?.[change]();
+  one?.channel?.[change]();
 }
 
 function settle(id: number, result: Uint8Array | Error): void {
@@ -100,15 +109,15 @@ function settle(id: number, result: Uint8Array | Error): void {
   if (!job) return;
   jobs.delete(id);
   clearTimeout(job.timer);
-  if (jobs.size === 0) thread?.unref();
+  if (jobs.size === 0) hold(renderer, false);
   if (result instanceof Error) job.reject(result);
   else job.resolve(result);
 }
 
-/** Fails what waits on the thread; the next figure starts a new one. */
-function abandonThread(reason: string, abandoned = thread): void {
-  if (abandoned !== thread) return; // an old thread's last words
-  thread = undefined;
-  void abandoned?.terminate();
+/** Fails what waits on the renderer; the next figure starts a new one. */
+function abandon(reason: string, abandoned = renderer): void {
+  if (abandoned !== renderer) return; // an old renderer's last words
+  renderer = undefined;
+  abandoned?.kill("SIGKILL");
   for (const id of [...jobs.keys()]) settle(id, new Error(`render: ${reason}`));
 }

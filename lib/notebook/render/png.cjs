@@ -1,4 +1,4 @@
-/** @file An RGBA picture, or several that follow each other, as PNG bytes: enough of the format for figures and image grids. Plain JavaScript, for the render thread loads it too. */
+/** @file An RGBA picture, or several that follow each other, as PNG bytes: enough of the format for figures and image grids. Plain JavaScript, for the renderer's process loads it too. */
 const { deflateSync, crc32: zlibCrc32 } = require("node:zlib");
 
 const SIGNATURE = Buffer.from([137, 80, 78, 71, 13, 10, 26, 10]);

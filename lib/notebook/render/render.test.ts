@@ -6,6 +6,7 @@ import { Resvg } from "@resvg/resvg-js";
 import type { Figure } from "../figure";
 import { bars, heatmap, histogram, imageGrid, lines, panels, scatter } from "../figures";
 import { render } from ".";
+import { encodePng } from "./png.cjs";
 
 /** How many pixels of each exact colour the PNG has; decoded by drawing it again. */
 function colours(png: Uint8Array): Map<string, number> {
@@ -27,6 +28,8 @@ const sizeOf = (png: Uint8Array) => {
   assert.equal(bytes.toString("latin1", 1, 4), "PNG");
   return { width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20) };
 };
+
+const onePixel = `data:image/png;base64,${encodePng(1, 1, Uint8Array.of(0, 0, 0, 255)).toString("base64")}`;
 
 const INK = "222222"; // of every text and axis
 const BLUE = "0072b2"; // of the first series
@@ -98,6 +101,45 @@ test("render: points far outside the picture are left out, and the process lives
   const [near, all] = await Promise.all(inks);
   assert.ok(near && near > 100);
   assert.equal(all, near);
+});
+
+/** The same figure through a window that none of its marks reaches. */
+const through = ({ data, layout }: Figure, range: [number, number]): Figure => ({
+  data,
+  layout: { ...layout, xaxis: { ...layout.xaxis, range }, yaxis: { ...layout.yaxis, range } },
+});
+
+const beyond: Record<string, Figure> = {
+  points: scatter({ data: [[0, 0]], sampled: [[1, 1]] }, { overlay: true }),
+  lines: lines({ a: { y: [1, 2, 3], standardError: [1, 1, 1] } }, { markers: true }),
+  bars: bars({ a: 1, b: 2 }, { standardErrors: { a: 0.1, b: 0.1 } }),
+  histogram: histogram([1, 2, 2, 3], { density: () => 0.3, marks: { mean: 2 } }),
+  heatmap: figures.heatmap,
+  contours: figures.contours,
+};
+
+for (const [name, figure] of Object.entries(beyond))
+  test(`render: ${name} that lie outside the window, all of them, leave empty axes`, async () => {
+    for (const window of [
+      [900, 906],
+      [-906, -900],
+    ] as [number, number][]) {
+      const counts = colours(await render(through(figure, window)));
+      assert.ok((counts.get(INK) ?? 0) > 100, "the axes");
+      assert.equal(counts.get(BLUE), undefined, "no mark");
+    }
+  });
+
+test("render: all panels but one may be empty of what they hold", async () => {
+  const sets = { data: [[0, 0]], sampled: [[40, 40]], lower: [[-4e3, -40]] };
+  assert.ok((colours(await render(scatter(sets, { range: [-3, 3] }))).get(INK) ?? 0) > 100);
+});
+
+test("render: a renderer that breaks down is told of and started anew, and the process lives on", async () => {
+  const image = { source: onePixel, xref: "x", yref: "y", x: 1e3, y: 1e3, sizex: 1, sizey: 1 } as const;
+  const figure = { data: [{ x: [0] }], layout: { xaxis: { range: [0, 1] }, images: [image] } };
+  await assert.rejects(render(figure), /^Error: render: the renderer broke down/);
+  assert.ok((await render(figures.lines)).length > 1000);
 });
 
 test("render: size and scale", async () => {

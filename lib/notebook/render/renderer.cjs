@@ -1,9 +1,8 @@
 /**
- * @file The render thread: takes figures one at a time, answers with PNG bytes or with the reason why not.
+ * @file The renderer's process: takes figures one at a time, answers with PNG bytes or with the reason why not.
  *
- * Plain JavaScript, so that a worker starts it without any loader.
+ * Plain JavaScript, so that it starts without any loader.
  */
-const { parentPort } = require("node:worker_threads");
 const { Resvg } = require("@resvg/resvg-js");
 const { FONT_FILES, openPage } = require("./page.cjs");
 
@@ -24,7 +23,7 @@ async function svgOf(figure, width, height) {
 
 /**
  * Points with the opacity of their fill in place of one of their own: resvg paints the latter on a layer as large as the
- * point, and for a point far outside the picture that ends the whole process.
+ * point, and for a point far outside the picture it breaks down.
  * @param {string} svg
  */
 const withoutLayers = (svg) =>
@@ -34,27 +33,36 @@ const withoutLayers = (svg) =>
   );
 
 /**
+ * Groups that are clipped or see-through with a spot that nobody sees in their corner: resvg paints such a group on a layer
+ * as large as what it holds, and where all of that is far outside the picture it breaks down.
+ * @param {string} svg
+ */
+const anchored = (svg) =>
+  svg.replace(/<g [^>]*(?:clip-path|opacity)[^>]*[^/]>/g, '$&<path d="M0,0H1V1H0Z" fill-opacity="0"/>');
+
+/**
  * @param {string} svg
  * @param {number} scale
  */
 function pngOf(svg, scale) {
   const font = { loadSystemFonts: false, fontFiles: FONT_FILES, defaultFontFamily: "DejaVu Sans" };
-  return new Resvg(withoutLayers(svg), { font, imageRendering: 1, fitTo: { mode: "zoom", value: scale } })
-    .render()
-    .asPng();
+  const safe = anchored(withoutLayers(svg));
+  return new Resvg(safe, { font, imageRendering: 1, fitTo: { mode: "zoom", value: scale } }).render().asPng();
 }
 
 /** @param {{ id: number, figure: any, width: number, height: number, scale: number }} job */
 async function answer({ id, figure, width, height, scale }) {
   try {
     const png = pngOf(await svgOf(figure, width, height), scale);
-    parentPort?.postMessage({ id, png });
+    process.send?.({ id, png });
   } catch (error) {
-    parentPort?.postMessage({ id, failure: error instanceof Error ? error.message : String(error) });
+    process.send?.({ id, failure: error instanceof Error ? error.message : String(error) });
   }
 }
 
 let queue = Promise.resolve();
-parentPort?.on("message", (/** @type {Parameters<typeof answer>[0]} */ job) => {
+process.on("message", (/** @type {Parameters<typeof answer>[0]} */ job) => {
   queue = queue.then(() => answer(job));
 });
+process.on("disconnect", () => process.exit()); // whoever asked is gone
+process.on("SIGINT", () => {}); // a terminal's Ctrl-C is for whoever asked
