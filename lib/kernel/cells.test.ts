@@ -272,10 +272,26 @@ display(slider({ label: "t" }));`,
     const fails = async (bundle: string) =>
       (await kernel.execute(`({ toMimeBundle: () => (${bundle}) })`)).error!.evalue;
     assert.equal(
-      await fails(`{ "image/png": Promise.resolve("x") }`),
-      'display: "image/png" is a promise: await it; expected text, bytes or JSON.',
+      await fails(`{ "text/plain": 5 }`),
+      'display: "text/plain" is a number; expected text, a list of lines or bytes. Use String(…), or application/json for JSON.',
     );
-    assert.match(await fails(`{ "text/html": () => "x" }`), /"text\/html" is a function: call it/);
+    assert.match(await fails(`{ "text/html": undefined }`), /"text\/html" is undefined; expected text/);
+    assert.match(
+      await fails(`{ "application/json": undefined }`),
+      /"application\/json" is undefined; expected JSON/,
+    );
+    assert.match(
+      (await kernel.execute(`display({ "text/plain": { a: 1 } });`)).error!.evalue,
+      /is an object/,
+    );
+    assert.equal(
+      await fails(`{ "image/png": Promise.resolve("x") }`),
+      'display: "image/png" is a promise; expected text, a list of lines or bytes. Await it.',
+    );
+    assert.match(
+      await fails(`{ "text/html": () => "x" }`),
+      /"text\/html" is a function; expected .*\. Call it\./,
+    );
     assert.match(await fails(`{ "application/json": { big: 1n } }`), /BigInt/);
     assert.equal(await last("1 + 1"), "2");
   });

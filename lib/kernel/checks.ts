@@ -1,6 +1,7 @@
 /**
- * @file Puts the interrupt check into the reader's and the project's TypeScript: at the head of each loop's body and
- * of each function's. It reads one shared word; what it costs and what else was tried is in README.md.
+ * @file Puts the interrupt check into the reader's and the project's TypeScript: at the head of each loop's body, of
+ * each function's and of each catch block, and after each `await`. It reads one shared word; what it costs and what else
+ * was tried is in README.md.
  */
 import ts from "typescript";
 import { CHECK_NAMES } from "./names";
@@ -108,7 +109,28 @@ function guardFunction(f: ts.NodeFactory, node: ts.Node): ts.Node {
       node.type,
       guarded,
     );
-  return node; // constructors and accessors: they are called from what is guarded
+  if (ts.isConstructorDeclaration(node))
+    // also before super(): the check knows no `this`
+    return f.updateConstructorDeclaration(node, node.modifiers, node.parameters, guarded);
+  const { modifiers, name, parameters, type } = node as ts.AccessorDeclaration;
+  if (ts.isGetAccessorDeclaration(node))
+    return f.updateGetAccessorDeclaration(
+      node,
+      modifiers,
+      name as ts.PropertyName,
+      parameters,
+      type,
+      guarded,
+    );
+  if (ts.isSetAccessorDeclaration(node))
+    return f.updateSetAccessorDeclaration(node, modifiers, name as ts.PropertyName, parameters, guarded);
+  return node;
+}
+
+/** `$resumed(await …)`: code that waited while its cell was stopped does not go on. */
+function guardAwait(f: ts.NodeFactory, node: ts.AwaitExpression): ts.Expression {
+  const call = f.createCallExpression(f.createIdentifier(CHECK_NAMES.resumed), undefined, [node]);
+  return ts.setTextRange(call, node);
 }
 
 /** The transformer that inserts the checks; it runs before TypeScript's own. */
@@ -117,6 +139,15 @@ export const insertChecks: ts.TransformerFactory<ts.SourceFile> = (context) => {
     if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return node;
     const visited = ts.visitEachChild(node, visit, context);
     if (ts.isIterationStatement(visited, false)) return guardLoop(context.factory, visited);
+    if (ts.isAwaitExpression(visited)) return guardAwait(context.factory, visited);
+    if (ts.isCatchClause(visited)) {
+      const { variableDeclaration, block } = visited; // an await that fails comes out here
+      return context.factory.updateCatchClause(
+        visited,
+        variableDeclaration,
+        guardBlock(context.factory, block),
+      );
+    }
     return guardFunction(context.factory, visited);
   };
   return (file) => ts.visitEachChild(file, visit, context);

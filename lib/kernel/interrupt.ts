@@ -42,10 +42,14 @@ export class InterruptSwitch {
       this.#living.delete(origin);
       if (Atomics.load(signals, INTERRUPT) === Interrupt.lingering) this.#rest();
     });
-    const values = {
+    const values: Record<keyof typeof CHECK_NAMES, unknown> = {
       load: Atomics.load,
       flag: signals.subarray(INTERRUPT, INTERRUPT + 1),
       stop: () => this.#stop(),
+      resumed: <T>(value: T): T => {
+        if (Atomics.load(signals, INTERRUPT) !== Interrupt.none) this.#stop();
+        return value;
+      },
     };
     (globalThis as Record<symbol, unknown>)[Symbol.for(CHECK_SYMBOL)] = Object.fromEntries(
       Object.entries(values).map(([key, value]) => [CHECK_NAMES[key as keyof typeof CHECK_NAMES], value]),

@@ -111,6 +111,10 @@ describe("kernel", { skip: noJupyter(), timeout: 600_000 }, () => {
     "a while (true) {} in the library": 'import { spin } from "./lib/spin";\nturn(); turn(); turn(); spin();',
     "a recursion without end in sight":
       "const fib = (n: number): number => (turn(), n < 2 ? n : fib(n - 1) + fib(n - 2));\nfib(60);",
+    "a recursion through constructors":
+      "class Tree { constructor(depth: number) { if (++turns === 3) console.log('turning'); if (depth > 0) { new Tree(depth - 1); new Tree(depth - 1); } } }\nclass Fir extends Tree { private own = 1; constructor(depth: number) { super(depth); if (depth > 0) new Fir(depth - 1); } }\nnew Fir(60);",
+    "a recursion through accessors":
+      "const deep = { depth: 60, get half(): number { if (++turns === 3) console.log('turning'); if (deep.depth === 0) return 0; deep.depth--; deep.half; deep.half; return deep.depth++; }, set more(depth: number) { if (++turns === 3) console.log('turning'); if (depth > 0) { deep.more = depth - 1; deep.more = depth - 1; } } };\ndeep.half; deep.more = 60;",
     "a timer that never gives the event loop back":
       "setTimeout(() => { while (true) turn(); }, 10);\nawait new Promise(() => {});",
     "a promise that never settles": "turn(); turn(); turn(); await new Promise(() => {});",
@@ -153,6 +157,47 @@ function turn() { if (++turns === 3) console.log("turning"); }`);
     const [later, countedLater] = JSON.parse((await kernel.text(wait))!);
     assert.equal(later, stopped, "the sleeper went on");
     assert.ok(countedLater > counted, "another cell's timer was stopped");
+  });
+
+  const goingOn = {
+    "an await": "await pause();",
+    "an await in a function":
+      "async function wait(): Promise<void> { await pause(); model = 'stale'; }\nawait wait();",
+    "an await that fails": "try { await new Promise((_, fail) => setTimeout(fail, 1500)); } catch {}",
+    "an await in the project's files":
+      'import { pauseThen } from "./lib/pause";\nawait pauseThen(() => { model = "stale"; }, 1500);',
+  };
+  for (const [kind, code] of Object.entries(goingOn))
+    test(`a stopped cell does not go on after ${kind}`, async () => {
+      writeFileSync(
+        join(kernel.folder, "lib/pause.ts"),
+        "export async function pauseThen(work: () => void, ms: number): Promise<void> {\n  await new Promise((done) => setTimeout(done, ms));\n  work();\n}\n",
+      );
+      await kernel.execute("const pause = () => new Promise((done) => setTimeout(done, 1500));");
+      const id = kernel.submit(`let model = "first run"; console.log("waits");
+${code}
+model = "stale"; console.log("I went on");`);
+      await kernel.printed(id, "waits");
+      kernel.stop();
+      assert.equal((await kernel.result(id)).error?.ename, "KeyboardInterrupt");
+      assert.equal(
+        await kernel.text('model = "second run"; await pause(); await pause(); model'),
+        "'second run'",
+      );
+      const wentOn = kernel.messages.some(
+        ({ type, content }) => type === "stream" && /went on/.test(content.text),
+      );
+      assert.ok(!wentOn, "it printed");
+    });
+
+  test("an error at an await has its line and column", async () => {
+    const { error } = await kernel.execute(
+      `async function fails() { await null; throw new Error("x"); }\nconst got = 1 + ((await fails()) as never);`,
+    );
+    assert.match(
+      error!.traceback.join("\n"),
+      /at fails \(Cell \[\d+\]:1:44\)\n {4}at async Cell \[\d+\]:2:19/,
+    );
   });
 
   test("while no cell runs, Stop ends what ended cells left behind, but no widget and nothing detached", async () => {

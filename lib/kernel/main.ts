@@ -14,6 +14,7 @@ import { type Bind, createModels } from "./models";
 import { createLoader } from "./modules";
 import { createOutput, type KernelDisplay, type Output, redirectStreams } from "./output";
 import { createRunner } from "./runner";
+import { describe } from "./show";
 import { createSignals, type Signals, waitForOutput } from "./signals";
 import { failureOf, installTraces } from "./trace";
 import { createWidgets, type Widgets } from "./widgets";
@@ -65,11 +66,20 @@ function installDisplay({ display, clearOutput }: Output, interrupts: InterruptS
   (globalThis as Record<symbol, unknown>)[Symbol.for("jupyter.kernel")] = contract;
 }
 
+/** Whether it is Stop; of a revoked proxy even that cannot be asked. */
+function isStop(error: unknown): boolean {
+  try {
+    return error instanceof KeyboardInterrupt;
+  } catch {
+    return false;
+  }
+}
+
 /** Shows errors that nobody caught, under the cell that they come from. The kernel lives on. */
 function reporter(output: Output): (error: unknown) => void {
   return (error) => {
-    if (error instanceof KeyboardInterrupt) return; // of what a stopped cell had left behind
-    output.print("stderr", `${failureOf(error).trace.join("\n")}\n`);
+    if (isStop(error)) return; // of what a stopped cell had left behind
+    output.print("stderr", `${failureOf(error, describe).trace.join("\n")}\n`);
   };
 }
 

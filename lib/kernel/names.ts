@@ -5,8 +5,8 @@ export const CELLS = "$cells";
 /** Stands for dynamic `import()`, which must resolve from the notebook. */
 export const IMPORT = "$import";
 
-/** The interrupt check reads `load(flag, 0)` and calls `stop()`. */
-export const CHECK_NAMES = { load: "$load", flag: "$flag", stop: "$stop" } as const;
+/** The interrupt check reads `load(flag, 0)` and calls `stop()`; what was awaited comes back through `resumed(…)`, which does the same. */
+export const CHECK_NAMES = { load: "$load", flag: "$flag", stop: "$stop", resumed: "$resumed" } as const;
 
 /** Where the runner keeps the values of CHECK_NAMES for modules. */
 export const CHECK_SYMBOL = "jupyter.kernel.interrupt";

@@ -161,7 +161,7 @@ interface ExecuteRequest {
   store_history?: boolean;
   allow_stdin?: boolean;
   stop_on_error?: boolean;
-  user_expressions?: Record<string, string>;
+  user_expressions?: Record<string, string> | null;
 }
 
 /** Ends the wait for a cell's check, when Stop is pressed meanwhile. */
@@ -205,7 +205,8 @@ async function evaluate(expressions: Record<string, string>, request: string): P
 async function execute(request: Message): Promise<void> {
   const { header } = request;
   const content = request.content as unknown as ExecuteRequest;
-  const { silent = false, allow_stdin = false, user_expressions = {} } = content;
+  const { silent = false, allow_stdin = false } = content;
+  const expressions = content.user_expressions ?? {}; // null, too, is none
   const code = String(content.code ?? "");
   const counts = !silent && (content.store_history ?? true) && code.trim() !== "";
   if (counts) history.add(++executionCount, code);
@@ -228,7 +229,7 @@ async function execute(request: Message): Promise<void> {
     answer = {
       status: "ok",
       payload: [],
-      user_expressions: await evaluate(user_expressions, header.msg_id),
+      user_expressions: await evaluate(expressions, header.msg_id),
     };
   }
   reply("shell", request, { ...answer, execution_count: executionCount });

@@ -69,17 +69,23 @@ function wholeText(value: unknown): string {
   if (value instanceof Float32Array) return describeFloats(value);
   if (typeof value === "string") return inspect(value, INSPECT_OPTIONS);
   if (typeof value === "object" && value !== null && isTensor(value)) return describeTensor(value);
-  if (value instanceof Error) return failureOf(value).trace.join("\n");
+  if (value instanceof Error) return failureOf(value, describe).trace.join("\n");
   return inspect(value, INSPECT_OPTIONS);
 }
 
+/** What front ends take as the data of a type: bytes become base64, JSON is as it is, all else is text. Throws on what they do not. */
 function dataOf(type: string, data: unknown): unknown {
   if (data instanceof Uint8Array) return Buffer.from(data).toString("base64");
-  if (data instanceof Promise || typeof data === "function")
-    throw new Error(
-      `display: "${type}" is a ${data instanceof Promise ? "promise: await it" : "function: call it"}; expected text, bytes or JSON.`,
-    );
-  return data;
+  const isJson = type.endsWith("json");
+  const isText =
+    typeof data === "string" || (Array.isArray(data) && data.every((line) => typeof line === "string"));
+  const isLater = data instanceof Promise || typeof data === "function";
+  if (isText || (isJson && !isLater && data !== undefined)) return data;
+  const kind = data instanceof Promise ? "promise" : typeof data;
+  const remedy = { promise: " Await it.", function: " Call it.", undefined: "" }[kind as string];
+  throw new Error(
+    `display: "${type}" is ${data === undefined || data === null ? data : `${kind === "object" ? "an" : "a"} ${kind}`}; expected ${isJson ? "JSON" : "text, a list of lines or bytes"}.${remedy ?? " Use String(…), or application/json for JSON."}`,
+  );
 }
 
 /** The value as JSON, in which typed arrays are lists of numbers, as Plotly takes them. */

@@ -4,6 +4,7 @@
 import { SourceMap } from "node:module";
 import { relative } from "node:path";
 import type { Failure } from "./messages";
+import { CHECK_NAMES } from "./names";
 
 interface Source {
   map: SourceMap;
@@ -55,13 +56,23 @@ function frame(site: NodeJS.CallSite): string | undefined {
   if (!place) return undefined;
   const file = place.file.startsWith("/") ? relative(process.cwd(), place.file) || place.file : place.file;
   const at = `${file}:${place.line}:${place.column}`;
-  const name = functionName(site);
-  return name.trim() ? `    at ${name} (${at})` : `    at ${at}`;
+  const name = functionName(site).trim();
+  if (name === "" || name === "async") return `    at ${[name, at].join(" ").trim()}`;
+  return `    at ${name} (${at})`;
 }
+
+/** A message with variables named as the reader does: V8 quotes compiled code, `(0 , $cells.f)` for `f`. */
+const named = (message: string): string =>
+  message
+    .replaceAll(`${CHECK_NAMES.resumed}(...)`, "(intermediate value)")
+    .replace(
+      /\(0 , \$cells\.([\p{ID_Continue}$]+)\)|\$cells\.(?=[\p{ID_Start}$_])/gu,
+      (_, name = "") => name,
+    );
 
 function headline(error: Error): string {
   const name = error.name ?? "Error";
-  return error.message ? `${name}: ${error.message}` : String(name);
+  return error.message ? `${name}: ${named(String(error.message))}` : String(name);
 }
 
 /** From now on every `error.stack` of this thread is in the reader's terms. */
@@ -90,23 +101,42 @@ function quote(stack: string): string[] {
   return ["", `${match[1]}:`, ...quoted.slice(Math.max(0, at - 1 - QUOTED_AROUND), at + QUOTED_AROUND)];
 }
 
-function causes(error: Error): string[] {
+type Describe = (value: unknown) => string;
+
+/** The lines of what an error was caused by; an error that comes round again is not told twice. */
+function causes(error: Error, describe: Describe, told: Set<unknown>): string[] {
   const inner =
     error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause];
-  return inner.flatMap((cause) => ["", "caused by:", ...failureOf(cause).trace]);
+  return inner.flatMap((cause) => [
+    "",
+    "caused by:",
+    ...(told.has(cause) ? ["an error above"] : described(cause, describe, told).trace),
+  ]);
 }
 
 const isError = (value: unknown): value is Error =>
   value instanceof Error || Object.prototype.toString.call(value) === "[object Error]";
 
-/** Whatever was thrown, as Jupyter's error. */
-export function failureOf(thrown: unknown, describe: (value: unknown) => string = String): Failure {
-  if (!isError(thrown)) {
-    const message = describe(thrown);
-    return { name: "Thrown", message, trace: [`Thrown: ${message}`] };
-  }
+const thrownValue = (message: string): Failure => ({
+  name: "Thrown",
+  message,
+  trace: [`Thrown: ${message}`],
+});
+
+function described(thrown: unknown, describe: Describe, told: Set<unknown>): Failure {
+  if (!isError(thrown)) return thrownValue(describe(thrown));
+  told.add(thrown);
   const name = String(thrown.name);
-  const message = String(thrown.message);
+  const message = named(String(thrown.message));
   const stack = typeof thrown.stack === "string" ? thrown.stack : headline(thrown);
-  return { name, message, trace: [...stack.split("\n"), ...quote(stack), ...causes(thrown)] };
+  return { name, message, trace: [...stack.split("\n"), ...quote(stack), ...causes(thrown, describe, told)] };
+}
+
+/** Whatever was thrown, as Jupyter's error. Never throws itself, whatever the value's own code does when it is looked at. */
+export function failureOf(thrown: unknown, describe: Describe): Failure {
+  try {
+    return described(thrown, describe, new Set());
+  } catch {
+    return thrownValue("a value that cannot be shown");
+  }
 }
