@@ -58,7 +58,13 @@ function trained(options: AdamOptions, steps: number, use: typeof compile) {
   const step = use(() => optimizer.minimize(loss as () => tf.Scalar));
   for (let n = 0; n < steps; n++) step().dispose();
   const flat = ({ a, b }: { a: tf.Tensor; b: tf.Tensor }) => [...values(a), ...values(b)];
-  return { w: flat(variables), average: optimizer.averages && flat(optimizer.averages), optimizer, step, variables };
+  return {
+    w: flat(variables),
+    average: optimizer.averages && flat(optimizer.averages),
+    optimizer,
+    step,
+    variables,
+  };
 }
 
 const asIs = (<F>(f: F) => f) as unknown as typeof compile;
