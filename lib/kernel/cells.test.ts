@@ -156,6 +156,118 @@ turns + turn`;
     assert.equal(await last("fine1"), "1");
   });
 
+  test("a function that a pattern's default calls sees what the pattern bound before it", async () => {
+    const object = (n: number) =>
+      `const { n, xs = Array.from({ length: n }, (_, i) => i / n) } = { n: ${n} } as { n: number; xs?: number[] }; xs`;
+    assert.equal(await last(object(4)), "[ 0, 0.25, 0.5, 0.75 ]");
+    assert.equal(await last(object(2)), "[ 0, 0.5 ]");
+    const array = (n: number) =>
+      `let [m, { deep: [k] }, ys = Array.from({ length: m }, (_, i) => i / m + k), zs = ys.map((y: number) => y * m)] = [${n}, { deep: [1] }] as any; zs`;
+    assert.equal(await last(array(4)), "[ 4, 5, 6, 7 ]");
+    assert.equal(await last(array(2)), "[ 2, 3 ]");
+    await kernel.execute(
+      "const { n, bad = [1].map(() => { throw new Error('at ' + n); }) } = { n: 7 } as any;",
+    );
+    assert.equal(await last("n"), "7");
+  });
+
+  test("a var declared at the top and again in a block or a loop is one variable, also for later cells", async () => {
+    assert.equal(await last("var vv = 1; if (vv) { var vv = vv + 1; } vv", "vv"), "2");
+    assert.equal(await last("var vi = 9; for (var vi = 0, vn = 3; vi < vn; vi++); vi", "vi"), "3");
+    assert.equal(await last("var vo = 0; for (var vo of [4, 5]) vo; vo", "vo"), "5");
+    assert.equal(
+      await last("var vk = ''; for (var vk in { a: 1 }) { var [vk] = [vk + 'b']; } vk", "vk"),
+      "'ab'",
+    );
+    assert.equal(
+      await last("var vs = 1; const getVs = () => vs; if (vs) var vs = 2;", "vs = 7; getVs()"),
+      "7",
+    );
+  });
+
+  test("a cell that fails has redeclared what it reached, also with an equal value", async () => {
+    await kernel.execute("const st = 0; const unreached = 1;");
+    await kernel.execute(`let st = 0; throw new Error("x"); let unreached = 1;`);
+    assert.equal(await last("st++; st"), "1");
+    assert.match((await kernel.execute("unreached++")).error!.evalue, /it is a constant/);
+    write("one.ts", "export const imported = 1;");
+    const importing = `import { imported } from "./one"; throw new Error("x");`;
+    await kernel.execute("const imported: string = 'text';");
+    await kernel.execute(importing);
+    await kernel.execute(importing);
+    assert.equal(await last("imported + 1"), "2");
+  });
+
+  const usedWhileMade: Record<string, [cell: string, shown: string]> = {
+    "a class": [
+      `class Colour { static RED = makeColour("red"); constructor(readonly name: string) {} }
+function makeColour(n: string) { return new Colour(n); }
+Colour.RED.name`,
+      "'red'",
+    ],
+    "an exported subclass": [
+      `class Base1 {} export class Sub1 extends Base1 { static one = make1(); static { Sub1.one.tag = "set"; } tag = ""; }
+function make1() { return new Sub1(); }
+Sub1.one.tag`,
+      "'set'",
+    ],
+    "a namespace": [
+      `namespace Nn { export const v = 1; export const w = helper(); }
+function helper() { return Nn.v; }
+Nn.w`,
+      "1",
+    ],
+    "a nested namespace": [
+      `namespace Oo.Inner { export const v = 1; export const w = helper2() + 1; }
+function helper2() { return Oo.Inner.v; }
+Oo.Inner.w`,
+      "2",
+    ],
+    "an enum": [
+      `enum En { A = 1, B = helper3() }
+function helper3(): number { return En.A + 1; }
+[En.B, En[2]]`,
+      "[ 2, 'B' ]",
+    ],
+  };
+  for (const [kind, [cell, shown]] of Object.entries(usedWhileMade))
+    test(`${kind} is there for functions that are called while it is made`, async () => {
+      assert.equal(await last(cell, cell), shown);
+    });
+
+  const alsoModules: Record<string, [cell: string, shown: RegExp]> = {
+    "a require of one's own": [
+      `import { createRequire } from "node:module"; const require = createRequire(process.cwd() + "/x.js"); require("node:path").sep`,
+      /^'\/'$/,
+    ],
+    "import.meta": [
+      "[import.meta.url, (() => import.meta.dirname === __dirname)(), import.meta.filename === __filename]",
+      /^\[ 'file:\/\/.*\/kernel-test-[^/]+\/[^/]+', true, true \]$/,
+    ],
+    "the notebook's folder": [
+      "[__dirname === process.cwd(), __filename.startsWith(__dirname)]",
+      /^\[ true, true \]$/,
+    ],
+    "a text with export {} in it": ["const text1 = `\nexport {};\n`; text1", /^'\\nexport \{\};\\n'$/],
+    "a function without a name as default export": [
+      "export default function () { return 1; }",
+      /^\[Function/,
+    ],
+    "an async one": ["export default async function* () { yield 1; }", /^\[AsyncGeneratorFunction/],
+    "a class without a name as default export": ["export default class { a = 1 }", /^\[class/],
+    "an alias of a namespace's member": [
+      "namespace N { export const B = { x: 1 }; export interface T { y: number } } import A = N.B; import T = N.T; const t: T = { y: 1 }; A.x + t.y",
+      /^2$/,
+    ],
+  };
+  for (const [kind, [cell, shown]] of Object.entries(alsoModules))
+    test(`${kind} works in a cell`, async () => assert.match((await last(cell))!, shown));
+
+  test("an alias and a require of one's own are known to later cells", async () => {
+    assert.equal(await last("namespace M1 { export const B = { x: 1 } } import A1 = M1.B;", "A1.x"), "1");
+    assert.equal(await last("const require = (name: string) => name + '!';", "require('own')"), "'own!'");
+  });
+
   test("names of the web's globals are free", async () => {
     assert.equal(
       await last(

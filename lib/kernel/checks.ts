@@ -1,12 +1,12 @@
 /**
  * @file Puts the interrupt check into the reader's and the project's TypeScript: at the head of each loop's body, of
- * each function's and of each catch block, and after each `await`. It reads one shared word; what it costs and what else
+ * each function's and of each catch block, and after each `await` and `for await`. It reads one shared word; what it costs and what else
  * was tried is in README.md.
  */
 import ts from "typescript";
 import { CHECK_NAMES } from "./names";
 
-type Visitor = (node: ts.Node) => ts.Node;
+type Visitor = (node: ts.Node) => ts.VisitResult<ts.Node>;
 
 /** `if ($load($flag, 0) !== 0) $stop();` */
 function checkStatement(f: ts.NodeFactory): ts.Statement {
@@ -133,12 +133,21 @@ function guardAwait(f: ts.NodeFactory, node: ts.AwaitExpression): ts.Expression 
   return ts.setTextRange(call, node);
 }
 
+/** Whether the check stands behind this loop, which waits once more after its last turn. After a label there is no place. */
+const waitsAtItsEnd = (node: ts.Node) =>
+  ts.isForOfStatement(node) &&
+  node.awaitModifier !== undefined &&
+  !ts.isLabeledStatement(ts.getOriginalNode(node).parent);
+
 /** The transformer that inserts the checks; it runs before TypeScript's own. */
 export const insertChecks: ts.TransformerFactory<ts.SourceFile> = (context) => {
   const visit: Visitor = (node) => {
     if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return node;
     const visited = ts.visitEachChild(node, visit, context);
-    if (ts.isIterationStatement(visited, false)) return guardLoop(context.factory, visited);
+    if (ts.isIterationStatement(visited, false)) {
+      const loop = guardLoop(context.factory, visited);
+      return waitsAtItsEnd(node) ? [loop, checkStatement(context.factory)] : loop;
+    }
     if (ts.isAwaitExpression(visited)) return guardAwait(context.factory, visited);
     if (ts.isCatchClause(visited)) {
       const { variableDeclaration, block } = visited; // an await that fails comes out here

@@ -23,6 +23,9 @@ const parse = (source: string) =>
 const syntaxErrors = (file: ts.SourceFile) =>
   (file as unknown as { parseDiagnostics: ts.Diagnostic[] }).parseDiagnostics;
 
+/** What TypeScript writes behind a module's code. */
+const ENDING = /(?:^|\n)(?:export \{\};\s*)?(?:\/\/# sourceMappingURL=.*\s*)?$/;
+
 const isExported = (node: ts.Statement) =>
   ts.canHaveModifiers(node) &&
   ts.getModifiers(node)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
@@ -88,7 +91,7 @@ export function createCompiler(service: CellService): CellCompiler {
     const findings: Findings = { imports: [], async: false };
     const { js, dts, map } = emit(program, file, source.length, findings);
     const cell: CompiledCell = {
-      code: js.replace(/^export \{\};$/m, "").replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n"),
+      code: js.replace(ENDING, "\n"),
       sourceMap: map,
       source,
       imports: findings.imports,

@@ -86,7 +86,8 @@ function declarationsOf(node: ts.Statement, file: ts.SourceFile): Declaration[] 
   }
   const name = (node as unknown as ts.NamedDeclaration).name;
   if (ts.isImportDeclaration(node) || !name || !ts.isIdentifier(name)) return [];
-  const text = doc + node.getText(file).replace(/^(export\s+|default\s+|declare\s+)*/, "declare ");
+  const declare = ts.isImportEqualsDeclaration(node) ? "" : "declare ";
+  const text = doc + node.getText(file).replace(/^(export\s+|default\s+|declare\s+)*/, declare);
   return [{ name: name.text, text, meaning: meaningOf(node) }];
 }
 

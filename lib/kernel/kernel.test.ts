@@ -164,6 +164,8 @@ function turn() { if (++turns === 3) console.log("turning"); }`);
     "an await in a function":
       "async function wait(): Promise<void> { await pause(); model = 'stale'; }\nawait wait();",
     "an await that fails": "try { await new Promise((_, fail) => setTimeout(fail, 1500)); } catch {}",
+    "the end of a for await":
+      "for await (const _ of new ReadableStream({ pull: (to) => pause().then(() => to.close()) }));",
     "an await in the project's files":
       'import { pauseThen } from "./lib/pause";\nawait pauseThen(() => { model = "stale"; }, 1500);',
   };

@@ -26,7 +26,7 @@ export interface ImportedModule {
 
 /** A cell that passed the type check, as JavaScript. */
 export interface CompiledCell {
-  /** Body of a function of `$cells`, `$import` and the interrupt check. */
+  /** Body of a function that knows `$cells`, the other names of `names.ts` and what Node gives a module. */
   code: string;
   sourceMap: string;
   source: string;

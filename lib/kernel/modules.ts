@@ -4,7 +4,8 @@
  */
 import { statSync } from "node:fs";
 import Module, { createRequire } from "node:module";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import vm from "node:vm";
 import type { ModuleApi } from "./messages";
 import { registerSource } from "./trace";
@@ -22,7 +23,10 @@ export interface ModuleLoader {
   load(specifier: string): Promise<Namespace>;
   /** Forgets modules whose files were edited and those that import them; the files' names. */
   refresh(): string[];
-  require: NodeJS.Require;
+  /** What Node gives each CommonJS module: here that of a file `cell.ts` beside the notebook. */
+  ofModule: { require: NodeJS.Require; __filename: string; __dirname: string };
+  /** The `import.meta` of that file. */
+  meta: ImportMeta;
 }
 
 const isProjectFile = (file: string) => !file.includes("/node_modules/");
@@ -87,7 +91,8 @@ function importer(folder: string): (specifier: string) => Promise<Namespace> {
 
 /** A loader for cells of the notebook in `folder`. */
 export function createLoader(folder: string, languages: ModuleApi): ModuleLoader {
-  const cellRequire = createRequire(join(folder, "cell.ts"));
+  const file = join(folder, "cell.ts");
+  const cellRequire = createRequire(file);
   const importModule = importer(folder);
   const stamps = new Map<string, string>();
   const compileJson = internals._extensions[".json"];
@@ -116,7 +121,14 @@ export function createLoader(folder: string, languages: ModuleApi): ModuleLoader
     for (const file of edited) stamps.delete(file);
     return edited;
   };
-  return { load, refresh, require: cellRequire };
+  const ofModule = { require: cellRequire, __filename: file, __dirname: folder };
+  const url = (name: string) => pathToFileURL(name).href;
+  const resolve = (specifier: string) => {
+    const found = cellRequire.resolve(specifier);
+    return isAbsolute(found) ? url(found) : found; // `node:fs` is no file
+  };
+  const meta = { url: url(file), filename: file, dirname: folder, resolve } as ImportMeta;
+  return { load, refresh, ofModule, meta };
 }
 
 /** What `exported` of a module is to one who imports it, with `default` as esModuleInterop has it. */

@@ -4,6 +4,10 @@
 export const CELLS = "$cells";
 /** Stands for dynamic `import()`, which must resolve from the notebook. */
 export const IMPORT = "$import";
+/** Stands for `import.meta`, which a script has not. */
+export const META = "$meta";
+/** `$reached("late", value)` notes that the cell has come to its declaration of `late`, and returns the value. */
+export const REACHED = "$reached";
 
 /** The interrupt check reads `load(flag, 0)` and calls `stop()`; what was awaited comes back through `resumed(…)`, which does the same. */
 export const CHECK_NAMES = { load: "$load", flag: "$flag", stop: "$stop", resumed: "$resumed" } as const;

@@ -498,6 +498,21 @@ while (true);`);
   for (const [name, all] of Object.entries(took)) assert.ok(all.length > 0, name);
 });
 
+test("what the kernel says has its own session, whoever asked", options, async () => {
+  const spec: KernelSpec = JSON.parse(readFileSync(writeKernelspec(makeFolder()), "utf8"));
+  const client = await RawClient.start(spec, makeFolder());
+  try {
+    const code = { code: "1 + 1", allow_stdin: false, user_expressions: null };
+    const { content, parent } = await client.replyTo(client.send("shell", "execute_request", code));
+    assert.equal(content.status, "ok");
+    const sessions = new Set(client.messages.map(({ header }) => header.session));
+    assert.equal(sessions.size, 1, "JupyterLab drops what comes when it changes");
+    assert.ok(!sessions.has(parent.session));
+  } finally {
+    client.close();
+  }
+});
+
 test("who begins to listen is told whether the kernel is busy, and with what", options, async () => {
   const spec: KernelSpec = JSON.parse(readFileSync(writeKernelspec(makeFolder()), "utf8"));
   const client = await RawClient.start(spec, makeFolder());

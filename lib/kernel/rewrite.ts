@@ -5,7 +5,7 @@
  */
 import ts from "typescript";
 import type { ImportedModule, ImportedName } from "./messages";
-import { CELLS, IMPORT } from "./names";
+import { CELLS, IMPORT, META, REACHED } from "./names";
 
 /** What the rewriting finds on its way. */
 export interface Findings {
@@ -76,19 +76,24 @@ export function rewriteCell(
     const isDeclarationName = ({ parent }: ts.Identifier, node: ts.Identifier) =>
       parent && !ts.isShorthandPropertyAssignment(parent) && (parent as ts.NamedDeclaration).name === node;
 
-    const isTopLevel = (node: ts.Identifier): boolean => {
-      const local = locals.get(node.text);
-      if (!local || !node.parent || isDeclarationName(node, node)) return false;
-      const symbol = symbolOf(node);
-      if (!symbol) return false;
-      const same =
-        symbol === local || symbol === (local as unknown as { exportSymbol?: ts.Symbol }).exportSymbol;
-      return (
-        same && !isNestedVar(symbol) && !isWithinItself(node, local) && !isWithinItsPattern(node, symbol)
-      );
+    /** The symbol of a name that lives in `$cells`. */
+    const topLevelSymbol = (node: ts.Identifier): ts.Symbol | undefined => {
+      const local = locals.get(node.text) as (ts.Symbol & { exportSymbol?: ts.Symbol }) | undefined;
+      const symbol = local && node.parent && symbolOf(node);
+      if (!symbol || (symbol !== local && symbol !== local.exportSymbol)) return undefined;
+      return isNestedVar(symbol) ? undefined : symbol;
     };
 
-    /** The last `q` of `{ q, r = q }` is bound but not yet in `$cells`, where a function may look, for it runs later. */
+    const isTopLevelName = (name: ts.Identifier) => topLevelSymbol(name) !== undefined;
+
+    const isTopLevel = (node: ts.Identifier): boolean => {
+      if (node.parent && isDeclarationName(node, node)) return false;
+      const symbol = topLevelSymbol(node);
+      if (!symbol) return false;
+      return !isWithinItself(node, symbol) && !isWithinItsPattern(node, symbol);
+    };
+
+    /** The last `q` of `{ q, r = q }` is bound but not yet in `$cells`, where a function looks, for it may run later. */
     const isWithinItsPattern = (node: ts.Node, { declarations }: ts.Symbol) => {
       const around = ts.findAncestor(node, (outer) =>
         ts.isFunctionLike(outer) ? "quit" : ts.isVariableDeclaration(outer),
@@ -100,14 +105,27 @@ export function rewriteCell(
       );
     };
 
-    /** A `var` inside a block or at the head of a loop stays with its cell. */
-    const isNestedVar = ({ declarations }: ts.Symbol) =>
-      declarations?.some((declaration) => {
-        const root = rootOf(declaration);
-        if (!ts.isVariableDeclaration(root)) return false;
-        const statement = root.parent.parent;
-        return !(ts.isVariableStatement(statement) && statement.parent === file);
-      }) ?? false;
+    const isNested = (declaration: ts.Declaration) => {
+      const root = rootOf(declaration);
+      if (!ts.isVariableDeclaration(root)) return false;
+      const statement = root.parent.parent;
+      return !(ts.isVariableStatement(statement) && statement.parent === file);
+    };
+
+    /** A `var` that is declared only inside blocks or at the heads of loops stays with its cell. */
+    const isNestedVar = ({ declarations }: ts.Symbol) => declarations?.every(isNested) ?? false;
+
+    /** `$cells.late = $reached("late", late)`, or another value */
+    const assignment = ({ text }: ts.Identifier, value: ts.Expression = f.createIdentifier(text)) => {
+      const noted = f.createCallExpression(f.createIdentifier(REACHED), undefined, [
+        f.createStringLiteral(text),
+        value,
+      ]);
+      return f.createAssignment(cellsDot(text), noted);
+    };
+
+    const assign = (name: ts.Identifier, value?: ts.Expression) =>
+      f.createExpressionStatement(assignment(name, value));
 
     const shorthand = (node: ts.ShorthandPropertyAssignment): ts.Node => {
       const target = cellsDot(node.name.text);
@@ -136,9 +154,60 @@ export function rewriteCell(
         : f.updateCallExpression(node, callee, undefined, args);
     };
 
+    /** The default of `{ n, xs = list(n, (_, i) => i / n) }` calls functions, which look for `n` in `$cells`: put there first. */
+    const defaultOf = (node: ts.BindingElement): ts.Node => {
+      const visited = ts.visitEachChild(node, visit, context);
+      const { dotDotDotToken, propertyName, name, initializer } = visited;
+      const before = boundNames((rootOf(node) as ts.VariableDeclaration).name).filter(
+        (bound) => bound.end <= node.pos && isTopLevelName(bound),
+      );
+      // A function alone runs later, and keeps the name that it gets from the pattern.
+      if (!initializer || ts.isFunctionLike(initializer) || before.length === 0) return visited;
+      const value = f.createParenthesizedExpression(
+        f.createCommaListExpression([...before.map((bound) => assignment(bound)), initializer]),
+      );
+      return f.updateBindingElement(visited, dotDotDotToken, propertyName, name, value);
+    };
+
+    /** `var i = 0, i = $cells.i = i`: a `var` that is declared at the top, too, is set there wherever it is declared. */
+    const nestedVars = (node: ts.VariableDeclarationList): ts.Node => {
+      const visited = ts.visitEachChild(node, visit, context);
+      const again = node.declarations
+        .filter(({ initializer }) => initializer)
+        .flatMap(({ name }) => boundNames(name).filter(isTopLevelName))
+        .map((name) => f.createVariableDeclaration(name.text, undefined, undefined, assignment(name)));
+      if (again.length === 0) return visited;
+      return f.updateVariableDeclarationList(visited, [...visited.declarations, ...again]);
+    };
+
+    /** `for (var k of ks) { $cells.k = k; … }`, as above. */
+    const nestedVarOfLoop = (node: ts.ForOfStatement | ts.ForInStatement): ts.Node => {
+      const visited = ts.visitEachChild(node, visit, context);
+      const names = ts.isVariableDeclarationList(node.initializer)
+        ? boundNames(node.initializer.declarations[0].name).filter(isTopLevelName)
+        : [];
+      if (names.length === 0) return visited;
+      const body = f.createBlock([...names.map((name) => assign(name)), visited.statement], true);
+      return ts.isForOfStatement(visited)
+        ? f.updateForOfStatement(
+            visited,
+            visited.awaitModifier,
+            visited.initializer,
+            visited.expression,
+            body,
+          )
+        : f.updateForInStatement(visited, visited.initializer, visited.expression, body);
+    };
+
     const visit = (node: ts.Node): ts.Node => {
       if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return node;
       if (ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return node;
+      if (ts.isImportEqualsDeclaration(node)) return node;
+      if (ts.isMetaProperty(node) && node.keywordToken === ts.SyntaxKind.ImportKeyword)
+        return ts.setTextRange(f.createIdentifier(META), node);
+      if (ts.isBindingElement(node)) return defaultOf(node);
+      if (ts.isVariableDeclarationList(node) && node.declarations.some(isNested)) return nestedVars(node);
+      if (ts.isForOfStatement(node) || ts.isForInStatement(node)) return nestedVarOfLoop(node);
       if (ts.isCallExpression(node)) return call(node);
       if (ts.isShorthandPropertyAssignment(node) && isTopLevel(node.name)) return shorthand(node);
       if (ts.isTaggedTemplateExpression(node) && ts.isIdentifier(node.tag) && isTopLevel(node.tag))
@@ -152,9 +221,6 @@ export function rewriteCell(
       return ts.visitEachChild(node, visit, context);
     };
 
-    const assign = (name: ts.Identifier) =>
-      f.createExpressionStatement(f.createAssignment(cellsDot(name.text), f.createIdentifier(name.text)));
-
     /** A statement for each declarator, followed by its assignments: the next declarator finds its names in `$cells`. */
     const assignEach = (node: ts.VariableStatement): ts.Statement[] => {
       const { modifiers, declarationList } = node;
@@ -162,7 +228,7 @@ export function rewriteCell(
       return declarations.flatMap((one) => {
         const list = ts.setTextRange(f.createVariableDeclarationList([one], flags), one);
         const alone = ts.setTextRange(f.createVariableStatement(modifiers, list), one);
-        return [declarations.length > 1 ? alone : node, ...boundNames(one.name).map(assign)];
+        return [declarations.length > 1 ? alone : node, ...boundNames(one.name).map((name) => assign(name))];
       });
     };
 
@@ -197,24 +263,97 @@ export function rewriteCell(
       return node;
     };
 
+    /** The class with `static { $cells.C = this; }` first: what its static members call finds it. */
+    const classInCells = (node: ts.ClassDeclaration, name: ts.Identifier): ts.Statement[] => {
+      const { modifiers, typeParameters, heritageClauses, members } = node;
+      const first = f.createClassStaticBlockDeclaration(f.createBlock([assign(name, f.createThis())]));
+      const all = [first, ...members];
+      return [
+        f.updateClassDeclaration(node, modifiers, name, typeParameters, heritageClauses, all),
+        assign(name), // a decorator may have put another in its place
+      ];
+    };
+
+    /** The enum with `var E = $cells.E = E || {}` before it: its members are put into that object. */
+    const enumInCells = (node: ts.EnumDeclaration): ts.Statement[] => {
+      const { text } = node.name;
+      const object = f.createLogicalOr(f.createIdentifier(text), f.createObjectLiteralExpression());
+      const variable = f.createVariableDeclaration(
+        text,
+        undefined,
+        undefined,
+        assignment(node.name, f.createParenthesizedExpression(object)),
+      );
+      return [f.createVariableStatement(undefined, [variable]), node];
+    };
+
+    /** The namespace with `$cells.N = N` as its first statement, for the functions that it calls. */
+    const namespaceInCells = <T extends ts.ModuleDeclaration>(node: T, name: ts.Identifier): T => {
+      const { body } = node;
+      const filled =
+        body && ts.isModuleDeclaration(body)
+          ? namespaceInCells(body as ts.NamespaceDeclaration, name)
+          : f.createModuleBlock([assign(name), ...((body as ts.ModuleBlock | undefined)?.statements ?? [])]);
+      return f.updateModuleDeclaration(node, node.modifiers, node.name, filled) as T;
+    };
+
+    /** What `import A = N.B` is another name of. */
+    const entity = (name: ts.EntityName): ts.Expression =>
+      ts.isQualifiedName(name)
+        ? f.createPropertyAccessExpression(entity(name.left), name.right.text)
+        : isTopLevel(name)
+          ? cellsDot(name.text)
+          : f.createIdentifier(name.text);
+
+    /** `export default function () {}` without the first two words is no statement. */
+    const nameless = (node: ts.Statement): ts.Statement => {
+      if (ts.isClassDeclaration(node) && !node.name) {
+        const { modifiers, typeParameters, heritageClauses, members } = node;
+        return f.createExpressionStatement(
+          f.createClassExpression(modifiers, undefined, typeParameters, heritageClauses, members),
+        );
+      }
+      if (!ts.isFunctionDeclaration(node) || node.name || !node.body) return node;
+      const { asteriskToken, typeParameters, parameters, type, body } = node;
+      const modifiers = node.modifiers?.filter(ts.isModifier);
+      return f.createExpressionStatement(
+        f.createFunctionExpression(
+          modifiers,
+          asteriskToken,
+          undefined,
+          typeParameters,
+          parameters,
+          type,
+          body,
+        ),
+      );
+    };
+
     const statement = (node: ts.Statement, last: boolean): ts.Statement[] => {
       if (ts.isImportDeclaration(node)) {
         recordImport(checker, node, findings);
         return [];
       }
       if (ts.isExportDeclaration(node)) return [];
+      if (ts.isImportEqualsDeclaration(node) && !ts.isExternalModuleReference(node.moduleReference))
+        return isValue(checker, node.name) ? [assign(node.name, entity(node.moduleReference))] : [];
       if (ts.isExportAssignment(node))
         node = ts.setTextRange(f.createExpressionStatement(node.expression), node);
       if (containsAwait(node)) findings.async = true;
-      const visited = withoutExport(visit(node) as ts.Statement);
+      const visited = nameless(withoutExport(visit(node) as ts.Statement));
       if (ts.isExpressionStatement(visited))
         return [last ? ts.setTextRange(f.createReturnStatement(visited.expression), visited) : visited];
       if (isAmbient(node)) return [visited];
       if (ts.isVariableStatement(visited)) return assignEach(visited);
-      if ((ts.isClassDeclaration(node) || ts.isEnumDeclaration(node)) && node.name)
-        return [visited, assign(node.name)];
-      if (ts.isModuleDeclaration(node) && ts.isIdentifier(node.name) && isInstantiated(checker, node))
-        return [visited, assign(node.name)];
+      if (ts.isClassDeclaration(visited) && visited.name) return classInCells(visited, visited.name);
+      if (ts.isEnumDeclaration(visited)) return enumInCells(visited);
+      if (
+        ts.isModuleDeclaration(node) &&
+        ts.isModuleDeclaration(visited) &&
+        ts.isIdentifier(node.name) &&
+        isInstantiated(checker, node)
+      )
+        return [namespaceInCells(visited, node.name), assign(node.name)];
       return [visited];
     };
 

@@ -4,19 +4,19 @@ import vm from "node:vm";
 import type { InterruptSwitch } from "./interrupt";
 import type { CompiledCell, ImportedModule, Outcome } from "./messages";
 import { importedValue, type ModuleLoader } from "./modules";
-import { CELLS, CHECK_NAMES, CHECK_SYMBOL, IMPORT } from "./names";
+import { CELLS, CHECK_SYMBOL, IMPORT, META, REACHED } from "./names";
 import type { Output } from "./output";
 import { describe, show } from "./show";
 import { failureOf, registerSource } from "./trace";
 
 type Cells = Record<string, unknown>;
 
-const PARAMETERS = [CELLS, IMPORT, "require", ...Object.values(CHECK_NAMES)];
-
-function toFunction(cell: CompiledCell, file: string): (...args: unknown[]) => unknown {
+/** The cell as a function without parameters, inside one whose parameters are `known`: so a cell may declare a `require`. */
+function toFunction(cell: CompiledCell, file: string, known: Record<string, unknown>): () => unknown {
   registerSource(file, cell.sourceMap, file, cell.source);
-  const head = `(${cell.async ? "async " : ""}function (${PARAMETERS.join(", ")}) { "use strict";`;
-  return new vm.Script(`${head}\n${cell.code}\n})`, { filename: file, lineOffset: -1 }).runInThisContext();
+  const head = `(${Object.keys(known).join(", ")}) => ${cell.async ? "async " : ""}function () { "use strict";`;
+  const script = new vm.Script(`${head}\n${cell.code}\n}`, { filename: file, lineOffset: -1 });
+  return script.runInThisContext()(...Object.values(known));
 }
 
 /** Names of a module as live bindings: an ES module may assign what it exports later. */
@@ -28,13 +28,6 @@ function bind(cells: Cells, { names }: ImportedModule, namespace: Record<string,
       Object.defineProperty(cells, name, { value, writable: true, enumerable: true, configurable: true });
     Object.defineProperty(cells, name, { get, set, enumerable: true, configurable: true });
   }
-}
-
-/** The declared names whose value is still what it was before the cell. */
-function unassigned(cells: Cells, names: string[], before: Map<string, unknown>): string[] {
-  return names.filter(
-    (name) => !Object.hasOwn(cells, name) || (before.has(name) && Object.is(before.get(name), cells[name])),
-  );
 }
 
 export interface Runner {
@@ -55,7 +48,7 @@ export function createRunner(
     return importedValue(namespace, "*");
   };
 
-  const loadImports = async (imports: ImportedModule[]) => {
+  const loadImports = async (imports: ImportedModule[], reached: Set<string>) => {
     if (imports.length === 0) return;
     const edited = loader.refresh().filter((file) => !warned.has(file));
     for (const file of edited) {
@@ -66,30 +59,36 @@ export function createRunner(
         `${shown} was edited: it is loaded anew; objects made before keep their old class.\n`,
       );
     }
-    for (const module of imports) bind(cells, module, await loader.load(module.specifier));
+    for (const module of imports) {
+      bind(cells, module, await loader.load(module.specifier));
+      for (const { name } of module.names) reached.add(name);
+    }
   };
 
-  const evaluate = async (cell: CompiledCell, file: string) => {
-    await loadImports(cell.imports);
-    const run = toFunction(cell, file);
-    const value = await run(
-      cells,
-      importAtRunTime,
-      loader.require,
-      ...Object.values(CHECK_NAMES).map((name) => checks[name]),
-    );
-    return show(value);
+  const evaluate = async (cell: CompiledCell, file: string, reached: Set<string>) => {
+    await loadImports(cell.imports, reached);
+    const known = {
+      ...checks,
+      ...loader.ofModule,
+      [CELLS]: cells,
+      [IMPORT]: importAtRunTime,
+      [META]: loader.meta,
+      [REACHED]: (name: string, value: unknown) => {
+        reached.add(name);
+        return value;
+      },
+    };
+    return show(await toFunction(cell, file, known)());
   };
 
   const run = async (cell: CompiledCell, name: string, request: string): Promise<Outcome> => {
-    const before = new Map(
-      cell.values.filter((value) => Object.hasOwn(cells, value)).map((value) => [value, cells[value]]),
-    );
+    const reached = new Set<string>();
     try {
-      const result = await interrupts.run(request, () => evaluate(cell, name));
+      const result = await interrupts.run(request, () => evaluate(cell, name, reached));
       return { result, missing: [] };
     } catch (error) {
-      return { failure: failureOf(error, describe), missing: unassigned(cells, cell.values, before) };
+      const missing = cell.values.filter((value) => !reached.has(value));
+      return { failure: failureOf(error, describe), missing };
     }
   };
   return { run };

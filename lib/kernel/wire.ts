@@ -97,6 +97,12 @@ export function encode(message: Message, signer: Signer): (Buffer | string | Uin
   return [...message.identities, DELIMITER, signer.sign(parts), ...parts, ...message.buffers];
 }
 
+/**
+ * The kernel's, not the asking client's: JupyterLab takes another session for another kernel, and drops what it has not
+ * yet handled of the one before.
+ */
+const SESSION = randomUUID();
+
 /** A message of ours of this type, in answer to `parent` (its header), with a header of its own. */
 export function createMessage(
   type: string,
@@ -107,12 +113,10 @@ export function createMessage(
   const header: Header = {
     msg_id: randomUUID(),
     msg_type: type,
-    session: parent.session ?? SESSION,
+    session: SESSION,
     username: "kernel",
     date: new Date().toISOString(),
     version: PROTOCOL_VERSION,
   };
   return { identities: [], metadata: {}, buffers: [], header, parent, content, ...extra };
 }
-
-const SESSION = randomUUID();
