@@ -151,9 +151,12 @@ function fromProject(name: string): string {
   return path.startsWith("..") || isAbsolute(path) ? resolve(name) : path;
 }
 
+/** Whether a pod has this on its volume. */
+const isShared = (path: string): boolean => posix.normalize(path).startsWith(`${SHARED}/`);
+
 /** Throws unless a pod finds the configurations in its image or on its volume. */
 function checkFound(configs: Jobs["configs"]): void {
-  const lost = configs.find(({ name }) => isAbsolute(name) && !name.startsWith(`${SHARED}/`));
+  const lost = configs.find(({ name }) => isAbsolute(name) && !isShared(name));
   if (lost)
     throw new Error(
       `--configs has ${lost.name}, which no pod has, expected files in ${SHARED} or of the project. Put it into the project, and that into the image.`,
@@ -162,7 +165,7 @@ function checkFound(configs: Jobs["configs"]): void {
 
 /** Throws unless a pod finds the folder on its volume. */
 function checkShared(name: string, folder: string): void {
-  if (posix.normalize(folder).startsWith(`${SHARED}/`)) return;
+  if (isShared(folder)) return;
   throw new Error(
     `--${name} is ${folder}, expected a folder in ${SHARED}, where a pod has the volume of --claim: all else is gone with the pod.`,
   );

@@ -73,7 +73,7 @@ export function varianceCost(schedule: Schedule, variance: Variance): Float64Arr
   const { betaVar, alphaBar, oneMinusAlphaBar: noise } = schedule;
   return sigma2(schedule, variance).map((sigma2t, t) => {
     if (t === 0) return 0;
-    if (t === 1 || sigma2t !== betaVar[t]) return varianceKl(betaTilde[t], sigma2t);
+    if (variance !== "beta") return varianceKl(betaTilde[t], sigma2t);
     return excessKl((-betaVar[t] * alphaBar[t - 1]) / noise[t], noise[t - 1] / noise[t]); // β̃/β = (1−ᾱ_{t−1})/(1−ᾱ_t), less 1
   });
 }

@@ -40,7 +40,7 @@ const isOfKernel = (file: string | null | undefined) =>
   file === null || file === undefined || file.startsWith(__dirname) || file.startsWith("node:");
 
 function functionName(site: NodeJS.CallSite): string {
-  const name = site.getFunctionName()?.replace(/\$cells\./g, "");
+  const name = named(site.getFunctionName() ?? "");
   const type = site.isToplevel() || site.isConstructor() ? undefined : site.getTypeName();
   const prefix = `${site.isAsync() ? "async " : ""}${site.isConstructor() ? "new " : ""}`;
   if (!name) return prefix;
@@ -61,7 +61,7 @@ function frame(site: NodeJS.CallSite): string | undefined {
   return `    at ${name} (${at})`;
 }
 
-/** A message with variables named as the reader does: V8 quotes compiled code, `(0 , $cells.f)` for `f`. */
+/** A message, or a function's name, with variables named as the reader does: V8 quotes compiled code, `(0 , $cells.f)` for `f`. */
 const named = (message: string): string =>
   message
     .replaceAll(`${CHECK_NAMES.resumed}(...)`, "(intermediate value)")

@@ -133,7 +133,7 @@ const REGULAR = 1e-13;
  */
 function buresSquared(a: Matrix, b: Matrix): number {
   const root = squareRoot(a);
-  squareRoot(b); // for its checks
+  covarianceEigen(b); // b's own are not needed, its checks are
   const product = multiply(root, b);
   const cross = symmetricEigen(symmetrized(multiply(product, root)));
   if (Math.min(...cross.values) > REGULAR * Math.max(...cross.values)) {
@@ -166,14 +166,18 @@ function multiply(a: Matrix, b: Matrix): number[][] {
   return a.map((row) => b[0].map((_, j) => row.reduce((sum, x, k) => sum + x * b[k][j], 0)));
 }
 
-/** The positive semidefinite root of a covariance. Throws on a negative eigenvalue beyond rounding. */
-function squareRoot(covariance: Matrix): number[][] {
+/** The positive semidefinite root of a covariance. Throws as `covarianceEigen`. */
+const squareRoot = (covariance: Matrix): number[][] =>
+  spectral(covarianceEigen(covariance), (value) => Math.sqrt(Math.max(0, value)));
+
+/** The eigenproblem of a covariance. Throws unless it is symmetric, and on a negative eigenvalue beyond rounding. */
+function covarianceEigen(covariance: Matrix): Eigen {
   const eigen = symmetricEigen(covariance);
   const largest = Math.max(...eigen.values.map(Math.abs));
   const lowest = Math.min(...eigen.values);
   if (lowest < -1e-10 * largest)
     throw new Error(`w2Gaussians: a covariance has the eigenvalue ${lowest}, expected none below 0.`);
-  return spectral(eigen, (value) => Math.sqrt(Math.max(0, value)));
+  return eigen;
 }
 
 /** The symmetric matrix of these eigenvectors with f of their eigenvalues. */

@@ -30,10 +30,10 @@ export function noticeIfBlank(data: Partial<PlotData>[], { logX, logY, range }: 
 /** The same for values that are counted or coloured: samples, the cells of a map, pixels. */
 export function noticeIfNoneFinite(values: ArrayLike<number>, range?: readonly [number, number]): Notices {
   if (values.length === 0) return notice(NO_VALUES);
-  const finite = Array.from(values).filter(Number.isFinite);
-  if (finite.length === 0) return notice(notDrawable({}));
-  if (!range || finite.some((value) => isWithin(value, range))) return {};
-  return notice(outside(finite.length, "value", range));
+  const isAny = (holds: (value: number) => boolean) => Array.prototype.some.call(values, holds); // ends at the first
+  if (!isAny(Number.isFinite)) return notice(notDrawable({}));
+  if (!range || isAny((value) => isWithin(value, range))) return {};
+  return notice(outside(Array.from(values).filter(Number.isFinite).length, "value", range));
 }
 
 const isWithin = (value: number, [low, high]: readonly [number, number]): boolean =>
