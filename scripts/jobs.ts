@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { isAbsolute, join, posix, relative, resolve } from "node:path";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
-import { configSources, experiments, folderNames, readConfig, withSteps } from "./train/request";
+import { configSources, experiments, folderNames, readConfig, withSteps } from "./train/configurations";
 
 const SCHEDULERS = ["slurm", "kubernetes"] as const;
 const STAGES = ["train", "evaluate"] as const;

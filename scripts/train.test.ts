@@ -14,8 +14,9 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { loadCheckpoint, runConfig } from "../lib/training";
 import { curveOf } from "./export";
+import { experiments, readConfig } from "./train/configurations";
 import { openFolder, readStarts } from "./train/folder";
-import { experiments, parseArguments, readConfig, requestOf } from "./train/request";
+import { parseArguments, requestOf } from "./train/request";
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-train-"));
 after(() => rmSync(folder, { recursive: true }));

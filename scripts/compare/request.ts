@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DEFAULT_RUN, type RunConfig } from "../../lib/training";
 import { SWEEP } from "../jobs";
 import { type Options, readOptions } from "../options";
-import { configSources, differingKey, folderNames, readConfig, withSteps } from "../train/request";
+import { configSources, differingKey, folderNames, readConfig, withSteps } from "../train/configurations";
 
 export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [options]
 

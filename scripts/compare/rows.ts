@@ -6,8 +6,8 @@ import type { Evaluation } from "../../lib/metrics";
 import { type RunConfig, runConfig } from "../../lib/training";
 import { quantile } from "../bench/measure";
 import { inTurn } from "../evaluate/request";
+import { differingKey } from "../train/configurations";
 import { configPath, type Metric, readMetrics } from "../train/folder";
-import { differingKey } from "../train/request";
 import { COMPARED, checkAlike, type SweepRun } from "./request";
 import { evaluationFolder } from "./sweep";
 

@@ -8,8 +8,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { loadCheckpoint, runConfig } from "../../lib/training";
 import { interruption } from "../progress";
+import { differingKey } from "../train/configurations";
 import { checkpointPath } from "../train/folder";
-import { differingKey } from "../train/request";
 import type { SweepRequest, SweepRun } from "./request";
 
 /** Thrown where the sweep was interrupted: the same command goes on. */

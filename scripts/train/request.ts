@@ -1,5 +1,5 @@
 /** @file What `npm run train` was asked for: its arguments, checked, and the checkpoint that it goes on from. */
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { PARAMETERIZATIONS } from "../../lib/diffusion";
 import { WEIGHTINGS } from "../../lib/elbo";
@@ -12,6 +12,7 @@ import {
   runConfig,
 } from "../../lib/training";
 import { type Options, readOptions } from "../options";
+import { differingKey, experiments, readConfig, withSteps } from "./configurations";
 import { checkpointPath } from "./folder";
 
 /** Options that take the place of a value of the configuration, and that value's key. */
@@ -34,15 +35,6 @@ const VALUES = [
 const NUMBERS = ["batch", "learning-rate", "seed"] as const;
 const ALL = [...VALUES, ...NUMBERS] as const;
 type Given = Options<(typeof ALL)[number], "resume" | "help">;
-
-const EXPERIMENTS = join(__dirname, "experiments");
-
-/** The configurations that come with the project, by name. */
-export const experiments = (): string[] =>
-  readdirSync(EXPERIMENTS)
-    .filter((file) => file.endsWith(".json"))
-    .map((file) => basename(file, ".json"))
-    .sort();
 
 export const USAGE = `npm run train -- ${IMAGE_DATA.join("|")} [options]
 
@@ -126,50 +118,6 @@ function newConfig(options: Given, name: string): RunConfig {
   return withSteps(changed, options.wholeNumber("steps", config.steps), name);
 }
 
-/** The configuration with so many steps. Throws where the learning rate would be 0 before the last of them. */
-export function withSteps(config: RunConfig, steps: number, name: string): RunConfig {
-  if (config.decaySteps !== null && config.decaySteps < steps)
-    throw new Error(
-      `${name} has "decaySteps" ${config.decaySteps}, after which the learning rate is 0, and ${steps} steps were asked for. Ask for no more, or train anew with a configuration that decays later.`,
-    );
-  return { ...config, steps };
-}
-
-/** The names and files in a list such as `cifar10,my/recipes`; a folder stands for its configurations in the order of their names. */
-export const configSources = (list: string): string[] =>
-  list.split(",").flatMap((name) => filesOf(name.trim()));
-
-function filesOf(name: string): string[] {
-  if (experiments().includes(name) || !existsSync(name) || !statSync(name).isDirectory()) return [name];
-  const files = readdirSync(name).filter((file) => file.endsWith(".json"));
-  if (files.length === 0)
-    throw new Error(`--configs has the folder ${name}, which holds no configuration, expected *.json.`);
-  return files.sort().map((file) => join(name, file));
-}
-
-/** The names of the folders that runs of these configurations get. Throws where two would share one. */
-export function folderNames(sources: readonly string[]): string[] {
-  const names = sources.map((source) => basename(source, ".json"));
-  const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice) throw new Error(`--configs has two of the name "${twice}", whose runs would share a folder.`);
-  return names;
-}
-
-/** The configuration in a file, or the one of this name that comes with the project. */
-export function readConfig(name: string): RunConfig {
-  const path = experiments().includes(name) ? join(EXPERIMENTS, `${name}.json`) : name;
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    throw new Error(
-      `--config is "${name}", which cannot be read (${(error as Error).message}), expected a JSON file or one of ${experiments().join(", ")}.`,
-      { cause: error },
-    );
-  }
-  return runConfig(value, path);
-}
-
 function resumedConfig(options: Given, from: Checkpoint, name: string, out: string): RunConfig {
   for (const option of Object.keys(OVERRIDES) as (keyof typeof OVERRIDES)[])
     if (options.text(option) !== undefined)
@@ -182,13 +130,3 @@ function resumedConfig(options: Given, from: Checkpoint, name: string, out: stri
     );
   return withSteps(config, options.wholeNumber("steps", config.steps), out);
 }
-
-/** The first key in which two configurations differ, but for those that may: unless told otherwise the steps. */
-export const differingKey = (
-  a: RunConfig,
-  b: RunConfig,
-  mayDiffer: readonly (keyof RunConfig)[] = ["steps"],
-): keyof RunConfig | undefined =>
-  (Object.keys(b) as (keyof RunConfig)[]).find(
-    (key) => !mayDiffer.includes(key) && JSON.stringify(a[key]) !== JSON.stringify(b[key]),
-  );
