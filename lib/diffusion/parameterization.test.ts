@@ -118,4 +118,10 @@ test("no leaks, and errors that say what to do", () => {
     () => convert(schedule, tf.ones([2, 1]), "eps", "x0", x0, t),
     /convert: the eps prediction has shape \[2,1\], expected \[2,3\] to match xt/,
   );
+  const blind = linearSchedule({ numSteps: 300, betaStart: 0.1, betaEnd: 0.9 }); // √ᾱ_T = e^-119
+  assert.throws(
+    () => convert(blind, x0, "eps", "x0", eps, t),
+    /x0 from eps is multiplied by -?\d.* at t = \d+, more than float32 holds.*predict x0 or v/,
+  );
+  assert.ok(convert(blind, x0, "v", "x0", eps, t).isFinite().all().dataSync()[0]);
 });

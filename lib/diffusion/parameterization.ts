@@ -66,6 +66,18 @@ export function conversion(schedule: Schedule, from: Parameterization, to: Param
   return known.get(name) as Conversion;
 }
 
+const LARGEST_FLOAT32 = (2 - 2 ** -23) * 2 ** 127;
+
+/** Throws where the factors of a conversion are too large for tensors, which would be NaN without a word. */
+function checkFloat32(schedule: Schedule, from: Parameterization, to: Parameterization): void {
+  const { scale } = conversion(schedule, from, to);
+  const tooLarge = scale.findIndex((factor) => !(Math.abs(factor) <= LARGEST_FLOAT32));
+  if (tooLarge >= 0)
+    throw new Error(
+      `convert: ${to} from ${from} is multiplied by ${scale[tooLarge].toPrecision(3)} at t = ${tooLarge}, more than float32 holds: the schedule leaves no signal there. Use smaller betas or fewer steps, or predict x0 or v.`,
+    );
+}
+
 /** Cramer's rule for to = scale·from + shift·x_t in the plane. */
 function solve(numSteps: number, from: InPlane, to: InPlane): Conversion {
   return {
@@ -87,6 +99,7 @@ export function convert(
   checkSameShape("convert", value, `the ${from} prediction`, xt, "xt");
   if (from === to) return value.clone();
   const { scale, shift } = conversion(schedule, from, to);
+  checkFloat32(schedule, from, to);
   return mix(t, [scale, value], [shift, xt]);
 }
 

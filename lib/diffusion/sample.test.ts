@@ -251,6 +251,16 @@ test("mixed latents: with one noise the variance stays 1 − ᾱ_t, with two it 
 
 test("errors name what is wrong", async () => {
   const random = rng(9);
+  const empty = sample(model, [3, 2], { rng: random, plan: [] });
+  await assert.rejects(empty, /the plan is empty, expected at least one transition/);
+  const between = { t: 5, lambdas: [0, 1], sharedNoise: true, rng: random };
+  const [one, other] = [tf.zeros([1, 2]), tf.ones([1, 2])];
+  for (const [wrong, says] of [
+    [{ t: 0 }, /interpolate: t is 0, expected an integer from 1 to \d+/],
+    [{ lambdas: [] }, /interpolate: lambdas is empty/],
+    [{ plan: [] }, /interpolate: the plan is empty, expected t = 5/],
+  ] as const)
+    await assert.rejects(interpolate(model, one, other, { ...between, ...wrong }), says);
   assert.throws(() => ddimPlan(schedule, { eta: 2 }), /ddimPlan: eta is 2, expected a number from 0 to 1/);
   assert.throws(
     () => ancestralPlan(schedule, { variance: "learned" as "beta" }),

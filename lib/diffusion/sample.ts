@@ -110,11 +110,15 @@ export async function interpolate(
     throw new Error(
       `interpolate: xa has shape [${xa.shape}] and xb [${xb.shape}], expected one example each, [1, …]. Use slice.`,
     );
+  if (!(Number.isInteger(t) && t >= 1 && t <= schedule.numSteps))
+    throw new Error(`interpolate: t is ${t}, expected an integer from 1 to ${schedule.numSteps}.`);
+  if (lambdas.length === 0)
+    throw new Error("interpolate: lambdas is empty, expected proportions such as [0, 0.5, 1].");
   const steps = Array.from({ length: t }, (_, i) => i + 1);
   const plan = options.plan ?? ancestralPlan(schedule, { variance, steps });
-  if (plan[0].t !== t)
+  if (plan[0]?.t !== t)
     throw new Error(
-      `interpolate: the plan starts at ${plan[0].t}, expected t = ${t}. Build it with steps up to ${t}.`,
+      `interpolate: the plan ${plan.length === 0 ? "is empty" : `starts at ${plan[0].t}`}, expected t = ${t}. Build it with steps up to ${t}.`,
     );
   const mixed = tf.tidy(() => {
     const epsA = source.normal(xa.shape);
@@ -213,6 +217,10 @@ async function* walk(
   let taken: Taken | undefined;
   try {
     const plan = options.plan ?? ancestralPlan(model.schedule, { variance: model.variance });
+    if (plan.length === 0)
+      throw new Error(
+        `sample: the plan is empty, expected at least one transition. Use ancestralPlan or ddimPlan.`,
+      );
     const take = transitionsOf(model, plan, await drawSeed(source), noise, clip);
     for (const [place, { t }] of plan.entries()) {
       taken = take(xt, place);

@@ -152,6 +152,8 @@ test("bad inputs are named", () => {
   assert.throws(() => cosineSchedule({ maxBeta: 1 }), /cosineSchedule: maxBeta is 1/);
   assert.throws(() => cosineSchedule({ offset: Number.NaN }), /cosineSchedule: offset is NaN/);
   assert.throws(() => scheduleFromBetas([]), /numSteps is 0/);
+  const short = linearSchedule({ numSteps: 10, betaStart: 0.01, betaEnd: 0.9 });
+  assert.throws(() => respace(short, [3, 11]), /steps\[1\] is 11.*Try evenSteps\(10, 10\)/);
   assert.throws(() => scheduleFromBetas([0.1, 1.5]), /beta at t = 2 is 1.5/);
 });
 

@@ -244,7 +244,7 @@ export function checkSteps(caller: string, schedule: Schedule, steps: readonly n
   steps.forEach((t, i) => {
     if (!(Number.isInteger(t) && t > (i === 0 ? 0 : steps[i - 1]) && t <= numSteps))
       throw new Error(
-        `${caller}: steps[${i}] is ${t}, expected increasing integers from 1 to ${numSteps}. Try evenSteps(${numSteps}, 50).`,
+        `${caller}: steps[${i}] is ${t}, expected increasing integers from 1 to ${numSteps}. Try evenSteps(${numSteps}, ${Math.min(numSteps, 50)}).`,
       );
   });
 }

@@ -132,4 +132,12 @@ test("bad counts are refused", async () => {
     evaluateBound(model("eps", "beta"), x0, { rng: rng(1), draws: 0 }),
     /evaluateBound: draws is 0, expected an integer of 1 or more/,
   );
+  await assert.rejects(
+    evaluateBound(model("eps", "beta"), x0, { rng: rng(1), estimator: "exact" as "monteCarlo" }),
+    /estimator is "exact", expected "closedForm" or "monteCarlo"/,
+  );
+  await assert.rejects(
+    evaluateBound(model("eps", "beta"), x0, { rng: rng(1), decoder: { kind: "bins" as "discretized" } }),
+    /kind is "bins", expected "continuous" or "discretized"/,
+  );
 });

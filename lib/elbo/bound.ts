@@ -66,6 +66,9 @@ export async function evaluateBound(
   options: BoundOptions,
 ): Promise<BoundEstimate> {
   const { draws = 1, rowsPerCall = Math.min(4096, Math.ceil(2 ** 18 / dimsOf(x0))) } = options;
+  const { estimator = "closedForm" } = options;
+  if (estimator !== "closedForm" && estimator !== "monteCarlo")
+    throw new Error(`evaluateBound: estimator is "${estimator}", expected "closedForm" or "monteCarlo".`);
   checkCount("draws", draws);
   checkCount("rowsPerCall", rowsPerCall);
   const T = model.schedule.numSteps;

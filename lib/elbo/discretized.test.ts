@@ -142,12 +142,27 @@ test("the tensor form agrees, in value and gradient", () => {
 
   const tanh = discretizedLogLikelihood(x, mean, variance, { form: "tanh" }).dataSync();
   GOLDEN.forEach(([level, mu, sigmaStd], i) => {
-    if (sigmaStd < 1)
-      assertClose(tanh[i], logBinProbability(pixel(level), mu, sigmaStd, { form: "tanh" }), {
-        rel: 1e-3,
-        abs: 1e-3,
-      });
+    assertClose(tanh[i], logBinProbability(pixel(level), mu, sigmaStd, { form: "tanh" }), {
+      rel: 2e-5,
+      abs: 1e-5,
+    });
   });
+});
+
+test("the tanh form in its tails does not cancel, down to its floor", () => {
+  for (const [level, mu, sigmaStd] of [
+    [254, -3, 1],
+    [254, 0.7, 0.05],
+    [1, 0, 0.2],
+    [0, 0.9, 0.3],
+    [255, -0.9, 0.3],
+    [128, -0.9, 0.1],
+  ]) {
+    const [x, mean, variance] = [pixel(level), mu, sigmaStd ** 2].map((value) => tf.tensor2d([[value]]));
+    const got = discretizedLogLikelihood(x, mean, variance, { form: "tanh" }).dataSync()[0];
+    const want = logBinProbability(pixel(level), mu, sigmaStd, { form: "tanh" });
+    assertClose(got, want, { rel: 1e-5, what: `level ${level}, mean ${mu}, σ ${sigmaStd}` });
+  }
 });
 
 test("a mean at the very edge of an open-ended bin has the gradient of both sides", () => {
@@ -179,6 +194,12 @@ test("no leaks; a σ that is not positive is refused", () => {
   assertNoLeak(() => discretizedLogLikelihood(x, mean, variance));
   assertNoLeak(() => discretizedLogLikelihood(x, mean, variance, { form: "tanh" }));
   assert.throws(() => logBinProbability(0, 0, 0), /logBinProbability: sigmaStd is 0, expected .* above 0/);
+  assert.throws(() => logBinProbability(Number.NaN, 0, 1), /x is NaN, expected a quantized value/);
+  assert.throws(() => logBinProbability(1.5, 0, 1), /x is 1.5, expected a quantized value from −1 to 1/);
+  assert.throws(() => logBinProbability(0, Number.NaN, 1), /mean is NaN, expected a finite number/);
+  const form = "logistic" as "tanh";
+  assert.throws(() => logBinProbability(0, 0, 1, { form }), /form is "logistic", expected "exact" or "tanh"/);
+  assert.throws(() => discretizedLogLikelihood(x, mean, variance, { form }), /form is "logistic"/);
   for (const levels of [1, 2.5, -3, Number.NaN]) {
     const says = /levels is .*, expected a whole number of at least 2/;
     assert.throws(() => logBinProbability(0, 0, 1, { levels }), says);

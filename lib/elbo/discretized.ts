@@ -11,6 +11,11 @@ import { checkLevels } from "./units";
 /** "exact" integrates the Gaussian; "tanh" is the DDPM code's approximation of Φ, floored at 1e-12. */
 export type DecoderForm = "exact" | "tanh";
 
+function checkForm(caller: string, form: DecoderForm): void {
+  if (form !== "exact" && form !== "tanh")
+    throw new Error(`${caller}: form is "${form}", expected "exact" or "tanh".`);
+}
+
 export interface BinOptions {
   /** Number of values k = 0…levels−1 of the data; default 256. */
   levels?: number;
@@ -53,12 +58,20 @@ export function logBinProbability(
   if (!(sigmaStd > 0))
     throw new Error(`logBinProbability: sigmaStd is ${sigmaStd}, expected a standard deviation above 0.`);
   checkLevels("logBinProbability", levels);
+  checkForm("logBinProbability", form);
+  if (!(Math.abs(x) <= 1 + 1e-6))
+    throw new Error(`logBinProbability: x is ${x}, expected a quantized value from −1 to 1.`);
+  if (!Number.isFinite(mean))
+    throw new Error(`logBinProbability: mean is ${mean}, expected a finite number.`);
   const halfBin = 1 / (levels - 1);
   const low = x < -1 + halfBin ? Number.NEGATIVE_INFINITY : (x - halfBin - mean) / sigmaStd;
   const high = x > 1 - halfBin ? Number.POSITIVE_INFINITY : (x + halfBin - mean) / sigmaStd;
   if (form === "exact") return logNormalMass(low, high);
-  return Math.log(Math.max(tanhCdf(high) - tanhCdf(low), 1e-12));
+  return Math.log(Math.max(tanhCdf(high) - tanhCdf(low), LEAST_TANH_MASS));
 }
+
+/** Below it the DDPM code takes this. */
+const LEAST_TANH_MASS = 1e-12;
 
 /** Φ(z) ≈ ½(1 + tanh(√(2/π)(z + 0.044715 z³))), as in the DDPM code. */
 function tanhCdf(z: number): number {
@@ -77,6 +90,7 @@ export function discretizedLogLikelihood(
   { levels = 256, form = "exact" }: BinOptions = {},
 ): tf.Tensor1D {
   checkLevels("discretizedLogLikelihood", levels);
+  checkForm("discretizedLogLikelihood", form);
   return tf.tidy(() => {
     const halfBin = 1 / (levels - 1);
     const sigmaStd = variance.sqrt();
@@ -192,17 +206,18 @@ function chebyshev(degree: number, f: (s: number) => number): Float64Array {
   });
 }
 
+/** ln of `tanhCdf`'s mass of [z − h, z + h]: with ½(1 + tanh y) = σ(2y) it is σ(a)σ(−b)(1 − e^{b−a}), where nothing cancels. */
 function tanhLogMass(centre: tf.Tensor, half: tf.Tensor, first: tf.Tensor, last: tf.Tensor): tf.Tensor {
-  const cdf = (z: tf.Tensor) =>
-    z
-      .pow(3)
-      .mul(0.044715)
-      .add(z)
-      .mul(Math.sqrt(2 / Math.PI))
-      .tanh()
-      .add(1)
-      .mul(0.5);
-  const upper = tf.where(last, tf.onesLike(centre), cdf(centre.add(half)));
-  const lower = tf.where(first, tf.zerosLike(centre), cdf(centre.sub(half)));
-  return upper.sub(lower).maximum(1e-12).log();
+  const scale = 2 * Math.sqrt(2 / Math.PI);
+  const twiceY = (z: tf.Tensor) => z.square().mul(0.044715).add(1).mul(z).mul(scale);
+  const [a, b] = [twiceY(centre.add(half)), twiceY(centre.sub(half))];
+  const cubes = centre.square().mul(3).add(half.square()).mul(0.044715).add(1); // (a − b) / (2h·scale)
+  const inside = cubes
+    .mul(half)
+    .mul(-2 * scale)
+    .expm1()
+    .neg();
+  const mass = a.sigmoid().mul(b.neg().sigmoid()).mul(inside);
+  const open = tf.where(first, a.sigmoid(), tf.where(last, b.neg().sigmoid(), mass));
+  return open.maximum(LEAST_TANH_MASS).log();
 }

@@ -5,13 +5,17 @@ export type Matrix = readonly (readonly number[])[];
 
 /** Throws unless `a` is square and symmetric, of size `size` where that is given. */
 export function checkSymmetric(caller: string, name: string, a: Matrix, size = a.length): void {
-  if (a.length !== size || a.some((row) => row.length !== size))
-    throw new Error(`${caller}: ${name} is ${a.length} × ${a[0]?.length ?? 0}, expected ${size} × ${size}.`);
+  if (a.length !== size || a.some((row) => row.length !== size)) {
+    const lengths = [...new Set(a.map((row) => row.length))];
+    throw new Error(
+      `${caller}: ${name} is ${a.length} × ${lengths.join(" or ")}, expected ${size} × ${size}.`,
+    );
+  }
   for (let i = 0; i < size; i++)
     for (let j = 0; j <= i; j++)
       if (!(Math.abs(a[i][j] - a[j][i]) <= 1e-12 * (Math.abs(a[i][i]) + Math.abs(a[j][j]) + 1e-300)))
         throw new Error(
-          `${caller}: ${name} is not symmetric (entries [${i}][${j}] = ${a[i][j]}, [${j}][${i}] = ${a[j][i]}).`,
+          `${caller}: ${name} is ${Number.isNaN(a[i][j] + a[j][i]) ? "not a number" : "not symmetric"} (entries [${i}][${j}] = ${a[i][j]}, [${j}][${i}] = ${a[j][i]}).`,
         );
 }
 

@@ -137,6 +137,10 @@ export function decoderTermFrom(
   residual: tf.Tensor,
   decoder: Decoder = { kind: "continuous" },
 ): tf.Tensor1D {
+  if (decoder.kind !== "continuous" && decoder.kind !== "discretized")
+    throw new Error(
+      `decoderTerm: the decoder's kind is "${(decoder as Decoder).kind}", expected "continuous" or "discretized".`,
+    );
   return tf.tidy(() => {
     const variance = tf.scalar(sigma2(model.schedule, model.variance)[1]);
     if (decoder.kind === "continuous") return gaussianLogDensity(residual, tf.scalar(0), variance).neg();

@@ -110,6 +110,10 @@ test("an unknown name lists the choices; a weight must be finite and not negativ
     /lossWeights: unknown weighting "p2", expected one of vlb, simple, snr, truncated-snr, snr\+1, min-snr/,
   );
   assert.throws(
+    () => lossWeights(schedule, { parameterization: "eps", weighting: "toString" as "snr" }),
+    /unknown weighting "toString"/,
+  );
+  assert.throws(
     () => lossWeights(schedule, { parameterization: "noise" as "eps" }),
     /unknown parameterization "noise"/,
   );

@@ -50,7 +50,7 @@ export function lossWeights(schedule: Schedule, options: WeightOptions): Float64
   if (weighting === "vlb") return vlbWeights(schedule, parameterization, variance);
   if (weighting === "simple") return tabulate(schedule, () => 1);
   const onX0 = ON_X0[weighting];
-  if (!onX0)
+  if (!Object.hasOwn(ON_X0, weighting))
     throw new Error(
       `lossWeights: unknown weighting "${weighting}", expected one of ${WEIGHTINGS.join(", ")}.`,
     );

@@ -1,6 +1,6 @@
 /** @file What the front end asks about code that is not run: completion, inspection, completeness. */
 import ts from "typescript";
-import type { CellCompiler } from "./compile";
+import { type CellCompiler, parse, syntaxErrors } from "./compile";
 import { documentationAt } from "./documentation";
 import type { Bundle, Completeness, Completion } from "./messages";
 import type { Declaration } from "./scope";
@@ -44,25 +44,26 @@ export function createAssistant(service: CellService, compiler: CellCompiler): A
   const complete: Assistant["complete"] = (source, cursorPoints, known) => {
     const cursor = toUnits(source, cursorPoints);
     service.programFor(compiler.withScope(source, known));
-    const start = wordStart(source, cursor);
-    const typed = source.slice(start, cursor).toLowerCase();
     const found = languageService.getCompletionsAtPosition(file, cursor, {
       includeCompletionsWithInsertText: false,
     });
-    const from = found?.optionalReplacementSpan?.start ?? start;
+    const usual = found?.optionalReplacementSpan?.start ?? wordStart(source, cursor);
+    /** Where what the entry replaces begins: in a string not always with a word (`node:fs`, `foo-bar`). */
+    const startOf = ({ replacementSpan }: ts.CompletionEntry) => replacementSpan?.start ?? usual;
     const entries = (found?.entries ?? [])
-      .filter(
-        ({ name, kind }) => kind !== ts.ScriptElementKind.warning && name.toLowerCase().startsWith(typed),
-      )
+      .filter((entry) => {
+        const typed = source.slice(startOf(entry), cursor).toLowerCase();
+        return entry.kind !== ts.ScriptElementKind.warning && entry.name.toLowerCase().startsWith(typed);
+      })
       .sort((a, b) => a.sortText.localeCompare(b.sortText) || a.name.localeCompare(b.name))
       .slice(0, MAX_MATCHES);
-    const [first, last] = [toPoints(source, Math.min(from, start)), cursorPoints];
-    return {
-      start: first,
-      end: last,
-      matches: entries.map(({ name }) => name),
-      types: entries.map(({ name, kind }) => ({ start: first, end: last, text: name, type: kind })),
-    };
+    const from = Math.min(cursor, ...entries.map(startOf)); // Jupyter has one for all
+    const [start, end] = [toPoints(source, from), cursorPoints];
+    const types = entries.map((entry) => {
+      const text = source.slice(from, startOf(entry)) + entry.name;
+      return { start, end, text, type: entry.kind };
+    });
+    return { start, end, matches: types.map(({ text }) => text), types };
   };
 
   const inspect: Assistant["inspect"] = (source, cursorPoints, known) => {
@@ -98,8 +99,7 @@ const UNTERMINATED_STRING = 1002;
 
 /** Whether Enter in a console should run the code or ask for another line. */
 export function isComplete(source: string): Completeness {
-  const parsed = ts.createSourceFile("cell.ts", source, ts.ScriptTarget.Latest, false, ts.ScriptKind.TS);
-  const errors = (parsed as unknown as { parseDiagnostics: ts.Diagnostic[] }).parseDiagnostics;
+  const errors = syntaxErrors(parse(source));
   if (errors.length === 0) return { status: "complete" };
   const end = source.trimEnd().length;
   // What is missing at the very end may still come; what is wrong before it stays wrong.

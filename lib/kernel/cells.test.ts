@@ -185,6 +185,80 @@ turns + turn`;
     );
   });
 
+  test("a var without a value keeps what the cell has set before, and is new where it has not", async () => {
+    assert.equal(await last("var v1 = 1; v1 = 7; var v1: number; v1"), "7");
+    assert.equal(await last("var v2 = 1; function more() { v2++; } more(); var v2: number; v2"), "2");
+    assert.equal(await last("set3(); var v3: number | undefined; function set3() { v3 = 5; } v3"), "5");
+    assert.equal(await last("v4 = 5; var v4: number; v4"), "5");
+    assert.equal(await last("var v5 = 'text'", "var v5: number | undefined; v5"), undefined);
+  });
+
+  test("names that are only declared are those of the global object, also in later cells", async () => {
+    assert.equal(
+      await last("declare const WebAssembly: { validate: unknown }; typeof WebAssembly"),
+      "'object'",
+    );
+    assert.equal(await last("typeof WebAssembly.validate"), "'function'");
+    assert.equal(await last("declare var made: number; (globalThis as any).made = 7; made", "made + 1"), "8");
+    assert.equal(
+      await last("declare function called(): string; (globalThis as any).called = () => 'it'; called()"),
+      "'it'",
+    );
+    assert.equal(await last("const made = 'own'; made"), "'own'");
+    assert.equal(await last("[made, (globalThis as any).made]"), "[ 'own', 7 ]");
+    assert.equal(await last("let typed = 1", "declare let typed: number; typed"), "1");
+  });
+
+  test("what is added to global types and to modules stays, each thing until it is added anew", async () => {
+    write("shapes.ts", "export interface Circle { r: number }");
+    await last(
+      "declare global { interface Array<T> { lastOne(): T; firstOne(): T } var counted: number }\nArray.prototype.lastOne = function () { return this[this.length - 1]; };",
+      `declare module "./shapes" { interface Circle { area: number } }`,
+    );
+    assert.equal(await last("globalThis.counted = 3; [[1, 2].lastOne(), counted]"), "[ 2, 3 ]");
+    assert.equal(
+      await last(
+        `import type { Circle } from "./shapes"; const circle: Circle = { r: 1, area: 3 }; circle.area`,
+      ),
+      "3",
+    );
+    await last("declare global { interface Array<T> { firstOne(): string } }");
+    assert.equal(
+      await last("Array.prototype.firstOne = () => 'f'; [1].firstOne().length + [4].lastOne()"),
+      "5",
+    );
+  });
+
+  test("a call through parentheses, an assertion or ! is a call of the function", async () => {
+    await kernel.execute("function self(this: unknown) { return this; }");
+    assert.equal(
+      await last("[(self)(), (self as any)(), self!(), self()]"),
+      "[ undefined, undefined, undefined, undefined ]",
+    );
+  });
+
+  test("a variable may have any name", async () => {
+    const names = [
+      "$load",
+      "$flag",
+      "$stop",
+      "$reached",
+      "$resumed",
+      "$cells",
+      "__own",
+      "__proto__",
+      "constructor",
+    ];
+    for (const name of names) {
+      assert.equal(
+        await last(`let ${name} = 5; for (let i = 0; i < 2; i++) await ${name}; ${name}`),
+        "5",
+        name,
+      );
+      assert.equal(await last(`${name} + 1`), "6", name);
+    }
+  });
+
   test("a cell that fails has redeclared what it reached, also with an equal value", async () => {
     await kernel.execute("const st = 0; const unreached = 1;");
     await kernel.execute(`let st = 0; throw new Error("x"); let unreached = 1;`);
@@ -263,6 +337,23 @@ function helper3(): number { return En.A + 1; }
   for (const [kind, [cell, shown]] of Object.entries(alsoModules))
     test(`${kind} works in a cell`, async () => assert.match((await last(cell))!, shown));
 
+  test("an edited file is seen by import(), by require, and where it is JavaScript of either kind", async () => {
+    const versions = async (value: number) => {
+      write("late/typed.ts", `export const value: number = ${value};`);
+      write("late/plain.js", `exports.value = ${value};`);
+      write("late/module.mjs", `export const value = ${value};`);
+      const dynamic = "const { value: a } = await import('./late/typed');";
+      const required = "const { value: b } = require('./late/plain.js') as any;";
+      const both =
+        "import { value as c } from './late/module.mjs'; import { value as d } from './late/plain.js';";
+      return last(`${both} ${dynamic} ${required} [a, b, c, d]`);
+    };
+    assert.equal(await versions(1), "[ 1, 1, 1, 1 ]");
+    assert.equal(await versions(22), "[ 22, 22, 22, 22 ]");
+    write("late/typed.ts", "export const value = 333;");
+    assert.equal(await last("(await import('./late/typed')).value"), "333");
+  });
+
   test("an alias and a require of one's own are known to later cells", async () => {
     assert.equal(await last("namespace M1 { export const B = { x: 1 } } import A1 = M1.B;", "A1.x"), "1");
     assert.equal(await last("const require = (name: string) => name + '!';", "require('own')"), "'own!'");
@@ -334,6 +425,12 @@ for await (const v of [Promise.resolve(1), 2]) console.log(v);`,
     assert.equal(data["text/plain"], stdout.trimEnd());
     const long = `({ [Symbol.for("nodejs.util.inspect.custom")]: () => "x" + "👍".repeat(15_000) })`;
     assert.ok((await last(long))?.startsWith(`x${"👍".repeat(9999)}\n… 10002 more`));
+  });
+
+  test("a promise shows as in Node, without what the kernel follows it by", async () => {
+    assert.equal((await kernel.execute("console.log(Promise.resolve(5))")).stdout, "Promise { 5 }\n");
+    assert.equal(await last("[Promise.resolve(5)]"), "[ Promise { 5 } ]");
+    assert.doesNotMatch((await last("[setTimeout(() => {}), setImmediate(() => {})]"))!, /kResourceStore/);
   });
 
   test("a tensor shows its shape, type and values", async () => {
@@ -501,6 +598,12 @@ import { main } from "parts"; import { leaf } from "parts/deep/leaf";
     assert.match((await kernel.execute(cell)).error!.evalue, /edit\/inner\.ts:1:21 - Type 'string'/);
   });
 
+  test("a project file that awaits at its top is refused with the place and a remedy", async () => {
+    write("late/waits.ts", "export const one = 1;\nexport const five = await Promise.resolve(5);");
+    const { error } = await kernel.execute("import { five } from './late/waits'; five");
+    assert.match(error!.evalue, /late\/waits\.ts:2:1 - this module awaits at its top.*async function/);
+  });
+
   test("what is thrown may be anything; causes are shown", async () => {
     assert.equal((await kernel.execute(`throw { code: 5 };`)).error!.evalue, "{ code: 5 }");
     const { error } = await kernel.execute(`throw new Error("outer", { cause: new Error("inner") });`);
@@ -514,7 +617,7 @@ import { main } from "parts"; import { leaf } from "parts/deep/leaf";
       "incomplete",
       "  ",
     ]);
-    for (const code of ["f(1,", "`abc", "/* x", "const g = (x) =>", "class A {\n  m() {", "1 +"])
+    for (const code of ["f(1,", "`abc", "/* x", "const g = (x) =>", "class A {\n  m() {", "1 +", "await"])
       assert.equal((await ask(code)).status, "incomplete", code);
     for (const code of ["let x = )", "{ a: 1 }}", 'const s = "abc'])
       assert.equal((await ask(code)).status, "invalid", code);

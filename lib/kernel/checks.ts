@@ -8,7 +8,7 @@ import { CHECK_NAMES } from "./names";
 
 type Visitor = (node: ts.Node) => ts.VisitResult<ts.Node>;
 
-/** `if ($load($flag, 0) !== 0) $stop();` */
+/** `if ($_load($_flag, 0) !== 0) $_stop();` */
 function checkStatement(f: ts.NodeFactory): ts.Statement {
   return f.createIfStatement(
     f.createStrictInequality(loadCall(f), f.createNumericLiteral(0)),
@@ -16,7 +16,7 @@ function checkStatement(f: ts.NodeFactory): ts.Statement {
   );
 }
 
-/** `$load($flag, 0) !== 0 && $stop()` */
+/** `$_load($_flag, 0) !== 0 && $_stop()` */
 function checkExpression(f: ts.NodeFactory): ts.Expression {
   return f.createLogicalAnd(f.createStrictInequality(loadCall(f), f.createNumericLiteral(0)), stopCall(f));
 }
@@ -127,7 +127,7 @@ function guardFunction(f: ts.NodeFactory, node: ts.Node): ts.Node {
   return node;
 }
 
-/** `$resumed(await …)`: code that waited while its cell was stopped does not go on. */
+/** `$_resumed(await …)`: code that waited while its cell was stopped does not go on. */
 function guardAwait(f: ts.NodeFactory, node: ts.AwaitExpression): ts.Expression {
   const call = f.createCallExpression(f.createIdentifier(CHECK_NAMES.resumed), undefined, [node]);
   return ts.setTextRange(call, node);

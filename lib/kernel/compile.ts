@@ -5,7 +5,7 @@ import { insertChecks } from "./checks";
 import { collect, declaredNames, meaningsIn } from "./declarations";
 import { failureOf } from "./diagnostics";
 import type { Compilation, CompiledCell } from "./messages";
-import { type Findings, rewriteCell } from "./rewrite";
+import { type Findings, isAmbient, rewriteCell } from "./rewrite";
 import type { Declaration } from "./scope";
 import { type CellService, importedSince } from "./service";
 
@@ -17,10 +17,16 @@ export interface CellCompiler {
   withScope(source: string, known: readonly Declaration[]): string;
 }
 
-const parse = (source: string) =>
-  ts.createSourceFile("cell.ts", source, ts.ScriptTarget.Latest, true, ts.ScriptKind.TS);
+/** The tree of a cell, which is a module also without imports: `await` is no name in it. */
+export function parse(source: string): ts.SourceFile {
+  const setExternalModuleIndicator = (file: ts.SourceFile) => {
+    (file as { externalModuleIndicator?: unknown }).externalModuleIndicator = true;
+  };
+  const options = { languageVersion: ts.ScriptTarget.Latest, setExternalModuleIndicator };
+  return ts.createSourceFile("cell.ts", source, options, true, ts.ScriptKind.TS);
+}
 
-const syntaxErrors = (file: ts.SourceFile) =>
+export const syntaxErrors = (file: ts.SourceFile) =>
   (file as unknown as { parseDiagnostics: ts.Diagnostic[] }).parseDiagnostics;
 
 /** What TypeScript writes behind a module's code. */
@@ -96,6 +102,7 @@ export function createCompiler(service: CellService): CellCompiler {
       source,
       imports: findings.imports,
       values: declaredNames(parsed.statements),
+      ambient: declaredNames(parsed.statements.filter(isAmbient)),
       async: findings.async,
     };
     const imported = new Set(findings.imports.flatMap((one) => one.names.map(({ name }) => name)));

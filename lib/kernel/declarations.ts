@@ -21,7 +21,13 @@ function importTexts(node: ts.ImportDeclaration): [name: string, text: string][]
   return texts;
 }
 
+/** `declare global { … }` and `declare module "…" { … }` */
+const isAugmentation = (node: ts.Node): node is ts.ModuleDeclaration =>
+  ts.isModuleDeclaration(node) &&
+  (ts.isStringLiteral(node.name) || (node.flags & ts.NodeFlags.GlobalAugmentation) !== 0);
+
 function namesOf(node: ts.Statement): string[] {
+  if (isAugmentation(node)) return [];
   if (ts.isVariableStatement(node))
     return node.declarationList.declarations.flatMap(({ name }) => boundNames(name)).map(({ text }) => text);
   if (ts.isImportDeclaration(node)) return importTexts(node).map(([name]) => name);
@@ -39,6 +45,8 @@ export function meaningsIn(file: ts.SourceFile): Map<string, number> {
   const meanings = new Map(varNames(file).map((name) => [name, Meaning.value as number]));
   for (const node of file.statements)
     for (const name of namesOf(node)) meanings.set(name, (meanings.get(name) ?? 0) | meaningOf(node));
+  for (const { name, meaning } of file.statements.flatMap((node) => augmentations(node, file)))
+    meanings.set(name, meaning);
   return meanings;
 }
 
@@ -69,7 +77,33 @@ function docBefore(node: ts.Node, file: ts.SourceFile): string {
   return doc ? `${doc}\n` : "";
 }
 
+/** Each member of an interface with the interface's head around it, overloads together, by the member's name. */
+function membersOf(node: ts.InterfaceDeclaration, file: ts.SourceFile): [name: string, text: string][] {
+  const head = file.text.slice(node.getStart(file), node.members.pos);
+  const texts = new Map<string, string>(node.members.length === 0 ? [["", ""]] : []);
+  for (const member of node.members) {
+    const name = member.name?.getText(file) ?? ts.SyntaxKind[member.kind];
+    texts.set(name, `${texts.get(name) ?? ""}${docBefore(member, file)}${member.getText(file)}\n`);
+  }
+  return [...texts].map(([name, text]) => [`${node.name.text}.${name}`, `${head}\n${text}}`]);
+}
+
+/** What an augmentation adds to the global scope or to a module, each thing by itself: it counts until it is declared anew. */
+function augmentations(node: ts.Statement, file: ts.SourceFile): Declaration[] {
+  if (!isAugmentation(node) || !node.body || !ts.isModuleBlock(node.body)) return [];
+  const of = ts.isStringLiteral(node.name) ? `module ${node.name.getText(file)}` : "global";
+  const parts = node.body.statements.flatMap((part): [string, string][] =>
+    ts.isInterfaceDeclaration(part) ? membersOf(part, file) : [[namesOf(part).join(), part.getText(file)]],
+  );
+  return parts.map(([name, text]) => ({
+    name: `${of} ${name}`,
+    text: `declare ${of} {\n${text}\n}`,
+    meaning: Meaning.type,
+  }));
+}
+
 function declarationsOf(node: ts.Statement, file: ts.SourceFile): Declaration[] {
+  if (isAugmentation(node)) return augmentations(node, file);
   const doc = docBefore(node, file);
   if (ts.isVariableStatement(node)) {
     const { declarationList } = node;

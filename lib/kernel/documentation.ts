@@ -47,6 +47,17 @@ function nodeAt(file: ts.SourceFile, position: number): ts.Node {
   return inside(file);
 }
 
+/** Of `units` in `{ units: 3 }` what the type says that is expected there, which has the comment. */
+function expectedAt(checker: ts.TypeChecker, node: ts.Node): readonly ts.Declaration[] {
+  const { parent } = node;
+  const isName =
+    parent &&
+    (ts.isPropertyAssignment(parent) || ts.isShorthandPropertyAssignment(parent)) &&
+    parent.name === node;
+  if (!isName) return [];
+  return checker.getContextualType(parent.parent)?.getProperty(parent.name.getText())?.declarations ?? [];
+}
+
 /** Of a function that is called here, the overload that is; else all declarations of the name. */
 function declarationsAt(checker: ts.TypeChecker, node: ts.Node): readonly ts.Declaration[] {
   const found = checker.getSymbolAtLocation(node);
@@ -60,6 +71,7 @@ function declarationsAt(checker: ts.TypeChecker, node: ts.Node): readonly ts.Dec
   const signatures = symbol ? checker.getTypeOfSymbolAtLocation(symbol, node).getCallSignatures() : [];
   return [
     signature,
+    ...expectedAt(checker, node),
     ...(symbol?.declarations ?? []),
     ...signatures.map(({ declaration }) => declaration),
   ].filter(

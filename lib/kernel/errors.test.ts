@@ -46,6 +46,34 @@ describe("errors", { skip: noJupyter(), timeout: 600_000 }, () => {
       assert.equal(kernel.pid, pid);
     });
 
+  test("of an error and of that of the disposal after it both are shown, without the helpers' lines", async () => {
+    const { error } = await kernel.execute(
+      "using held = { [Symbol.dispose]() { throw new Error('of dispose'); } };\nthrow new Error('of body');",
+    );
+    const trace = error!.traceback.join("\n");
+    assert.match(trace, /of the disposal:\nError: of dispose\n\s+at .*Cell \[\d+\]:1:\d+/);
+    assert.match(trace, /before it:\nError: of body\n\s+at Cell \[\d+\]:2:\d+/);
+    assert.doesNotMatch(trace, /__disposeResources|__addDisposable/);
+  });
+
+  test("a cell that is too deep for the checker says so, and those that wait are aborted", async () => {
+    const deep = kernel.submit(`const sum = ${"1+".repeat(20_000)}1; sum`);
+    const next = kernel.submit("1 + 1");
+    const { error, reply } = await kernel.result(deep);
+    assert.match(error!.evalue, /nests too deep.*Split it/);
+    assert.equal(typeof reply.execution_count, "number");
+    assert.equal((await kernel.result(next)).reply.status, "aborted");
+    assert.equal(await kernel.text("1 + 1"), "2");
+  });
+
+  test("await without anything to wait for is an error of the cell's own text", async () => {
+    for (const code of ["const got = await", "1; await // nothing"]) {
+      const { error } = await kernel.execute(code);
+      assert.match(error!.evalue, /Cell \[\d+\]:1:\d+ - Expression expected/, code);
+      assert.doesNotMatch(error!.traceback.join("\n"), /resumed/);
+    }
+  });
+
   test("a cell keeps its variables, whatever it throws", async () => {
     const thrown = [
       "const e1: any = new Error('loop'); e1.cause = e1; throw e1;",

@@ -20,6 +20,8 @@ function globToRegExp(glob: string): RegExp {
   return new RegExp(`^${parts.join("")}$`, "s");
 }
 
+const lastOf = (entries: Entry[], n: number) => entries.slice(Math.max(0, entries.length - n));
+
 export class History {
   readonly #entries: Entry[] = [];
 
@@ -37,11 +39,11 @@ export class History {
   }: HistoryRequest): Entry[] {
     if (hist_access_type === "range")
       return this.#entries.filter(([, line]) => line >= start && (stop == null || line < stop));
-    if (hist_access_type === "tail") return this.#entries.slice(-n);
+    if (hist_access_type === "tail") return lastOf(this.#entries, n);
     const glob = globToRegExp(pattern);
     const found = this.#entries.filter(([, , input]) => glob.test(input));
     const last = new Map(found.map((entry) => [unique ? entry[2] : String(entry[1]), entry]));
-    return [...last.values()].slice(-n);
+    return lastOf([...last.values()], n);
   }
 
   answer(request: HistoryRequest): { status: "ok"; history: unknown[] } {

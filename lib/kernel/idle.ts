@@ -2,6 +2,9 @@
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
+/** Kept from the start: cells may replace the global ones. */
+const { setTimeout: startTimer, clearTimeout: endTimer } = globalThis;
+
 const IDLE_MS = 1000;
 /** What must have been added since the last time, in bytes and as a share of what was left then. */
 const LEAST_GROWTH = 8 << 20;
@@ -31,8 +34,8 @@ export function collectWhenIdle(): () => void {
     left = usedBytes();
   };
   return () => {
-    clearTimeout(timer);
-    timer = setTimeout(rest, IDLE_MS).unref();
+    endTimer(timer);
+    timer = startTimer(rest, IDLE_MS).unref();
   };
 }
 
@@ -49,8 +52,8 @@ export function createSpareTime(): SpareTime {
   const tasks: (() => void)[] = [];
   let timer: NodeJS.Timeout | undefined;
   const touch = () => {
-    clearTimeout(timer);
-    if (tasks.length > 0) timer = setTimeout(work, SPARE_MS).unref();
+    endTimer(timer);
+    if (tasks.length > 0) timer = startTimer(work, SPARE_MS).unref();
   };
   const work = () => {
     tasks.shift()?.();

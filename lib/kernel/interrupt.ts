@@ -22,6 +22,9 @@ export interface Origin {
   graceUntil: number;
 }
 
+/** Kept from the start: cells may replace the global ones, as `mock.timers` of node:test does. */
+const { setTimeout: later } = globalThis;
+
 const GRACE_MS = 200;
 /** The time in which a free event loop takes note of Stop; after it, whatever keeps the loop busy is stopped. */
 const STUCK_MS = 100;
@@ -98,7 +101,7 @@ export class InterruptSwitch {
     origin.stopped = true;
     this.#rest(); // nothing keeps the loop busy: what belongs to no stopped cell goes on
     const reject = this.#reject;
-    setTimeout(() => reject?.(new KeyboardInterrupt()), GRACE_MS / 2);
+    later(() => reject?.(new KeyboardInterrupt()), GRACE_MS / 2);
   }
 
   /** Stop, when no cell runs: what ended cells left behind ends when it wakes up. */

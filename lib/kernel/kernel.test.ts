@@ -142,6 +142,15 @@ function turn() { if (++turns === 3) console.log("turning"); }`);
       assert.equal(await kernel.text("kept"), "7");
     });
 
+  test("Stop ends what waits, and cells end, while the timers are replaced", async () => {
+    await kernel.execute("import { mock } from 'node:test'; mock.timers.enable();");
+    const id = kernel.submit("console.log('waiting'); await new Promise(() => {});");
+    await kernel.printed(id, "waiting");
+    kernel.stop();
+    assert.equal((await kernel.result(id)).error?.ename, "KeyboardInterrupt");
+    await kernel.execute("mock.timers.reset();");
+  });
+
   test("what a stopped cell left behind ends when it wakes up, and other cells' timers go on", async () => {
     await kernel.execute("let others = 0; const timer = setInterval(() => { others++; }, 20);");
     await kernel.execute("let sleeper = 0;");

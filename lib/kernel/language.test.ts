@@ -47,6 +47,22 @@ describe("completion and inspection", options, () => {
     assert.ok((await complete(kernel, `import { area } from "./shapes/`)).includes("circle"));
     assert.ok((await complete(kernel, `import x from "../../lib/`)).includes("tensor"));
   });
+  /** The text after a match of `before` was taken in. */
+  const completed = async (before: string, name: string) => {
+    const { reply } = await kernel.request("complete_request", { code: before, cursor_pos: before.length });
+    const whole = reply.matches.map((match: string) => before.slice(0, reply.cursor_start) + match);
+    assert.ok(whole.includes(name), `${before} → ${whole.slice(0, 5).join(", ")}`);
+  };
+  test("inside strings, with characters that no name has", async () => {
+    await completed(`import x from "node:f`, `import x from "node:fs`);
+    await completed(`import x from "node:`, `import x from "node:fs`);
+    await completed(`import x from "@tens`, `import x from "@tensorflow/tfjs`);
+    await completed(`import x from "plotly.j`, `import x from "plotly.js-dist-min`);
+    await completed(
+      `type Mode = "foo-bar" | "foo-baz"; const m: Mode = "foo-b`,
+      `type Mode = "foo-bar" | "foo-baz"; const m: Mode = "foo-bar`,
+    );
+  });
 
   const inspect = async (code: string) =>
     (await kernel.request("inspect_request", { code, cursor_pos: code.length, detail_level: 0 })).reply;
@@ -85,6 +101,14 @@ enum Kind {
     assert.match(data["text/markdown"], /Area of a disc\.\n\n\*@param\* radius in metres/);
     assert.match(data["text/plain"], /Area of a disc\./);
   });
+  test("inspection of an option shows what its type says of it", async () => {
+    await kernel.execute(
+      "interface Sizes {\n  /** In metres. */\n  width?: number;\n}\nconst take = (sizes: Sizes) => sizes;",
+    );
+    assert.match((await inspect("take({ width")).data["text/markdown"], /In metres\./);
+    assert.match((await inspect("tf.layers.dense({ units")).data["text/markdown"], /dimensionality/);
+  });
+
   test("inspection finds a package's comment, a builtin's, and of overloads the one that is called", async () => {
     assert.match((await inspect("tf.matMul")).data["text/markdown"], /dot product of two matrices/);
     assert.match((await inspect("Math.max")).data["text/markdown"], /larger of a set/);

@@ -14,7 +14,7 @@ import { type Bind, createModels } from "./models";
 import { createLoader } from "./modules";
 import { createOutput, type KernelDisplay, type Output, redirectStreams } from "./output";
 import { createRunner } from "./runner";
-import { describe } from "./show";
+import { describe, hideNotes } from "./show";
 import { createSignals, type Signals, waitForOutput } from "./signals";
 import { failureOf, installTraces } from "./trace";
 import { createWidgets, type Widgets } from "./widgets";
@@ -24,6 +24,9 @@ export interface KernelOptions {
   /** Where `.cache` is. */
   project: string;
 }
+
+/** Kept from the start: cells may replace the global one. */
+const { setImmediate: soon } = globalThis;
 
 /** Ends the process as it is: Node's own way out would run into ZeroMQ's threads, which abort it. */
 const end = () => process.kill(process.pid, "SIGKILL");
@@ -101,6 +104,7 @@ function showWarnings(output: Output, { origins }: InterruptSwitch): void {
   process.removeAllListeners("warning"); // Node's own listener writes past the redirected streams
   process.on("warning", ({ name, message, ...more }) => {
     if (name === "DeprecationWarning" && process.noDeprecation) return;
+    if (message.includes("USE_MAIN_CONTEXT_DEFAULT_LOADER")) return; // what `modules` does is no affair of the cell's
     const { code, detail } = more as { code?: string; detail?: string };
     const text = [`${name}${code ? ` [${code}]` : ""}: ${message}`, ...(detail ? [detail] : [])].join("\n");
     const cell = origins.getStore() ?? output;
@@ -116,6 +120,7 @@ export function startKernel(options: KernelOptions): void {
   const signals = createSignals();
   const { protocol, modules } = startProtocol(options, signals);
   installTraces();
+  hideNotes();
   const interrupts = new InterruptSwitch(signals);
   const output = createOutput(protocol, signals, interrupts.origins);
   redirectStreams(output);
@@ -143,7 +148,7 @@ export function startKernel(options: KernelOptions): void {
       const outcome = await runner.run(cell, name, request).finally(() => {
         output.running = undefined;
       });
-      await new Promise(setImmediate); // Node tells of warnings and of rejections that nobody waits for only now
+      await new Promise((resolve) => soon(resolve)); // Node tells of warnings and of rejections that nobody waits for only now
       rest();
       return outcome;
     },

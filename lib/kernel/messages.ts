@@ -26,13 +26,15 @@ export interface ImportedModule {
 
 /** A cell that passed the type check, as JavaScript. */
 export interface CompiledCell {
-  /** Body of a function that knows `$cells`, the other names of `names.ts` and what Node gives a module. */
+  /** Body of a function that knows `$_cells`, the other names of `names.ts` and what Node gives a module. */
   code: string;
   sourceMap: string;
   source: string;
   imports: ImportedModule[];
-  /** Names whose values the cell declares, in `$cells` once it ran. */
+  /** Names whose values the cell declares, in `$_cells` once it ran. */
   values: string[];
+  /** Those of them that are only said to be there, globally: `declare const gpu: GPU`. */
+  ambient: string[];
   async: boolean;
 }
 

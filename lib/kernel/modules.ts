@@ -6,6 +6,7 @@ import { statSync } from "node:fs";
 import Module, { createRequire } from "node:module";
 import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isModuleNamespaceObject } from "node:util/types";
 import vm from "node:vm";
 import type { ModuleApi } from "./messages";
 import { registerSource } from "./trace";
@@ -75,6 +76,17 @@ function forget(stale: Set<string>): void {
   for (const file of stale) delete require.cache[file];
 }
 
+const url = (file: string) => pathToFileURL(file).href;
+
+/** Where `require` finds it; undefined where only `import()` can tell. */
+function resolved(require: NodeJS.Require, specifier: string): string | undefined {
+  try {
+    return require.resolve(specifier);
+  } catch {
+    return undefined;
+  }
+}
+
 const isEsModuleError = (error: unknown) =>
   ["ERR_REQUIRE_ESM", "ERR_PACKAGE_PATH_NOT_EXPORTED", "ERR_REQUIRE_ASYNC_MODULE"].includes(
     (error as NodeJS.ErrnoException).code ?? "",
@@ -95,24 +107,43 @@ export function createLoader(folder: string, languages: ModuleApi): ModuleLoader
   const cellRequire = createRequire(file);
   const importModule = importer(folder);
   const stamps = new Map<string, string>();
-  const compileJson = internals._extensions[".json"];
+  /** Of ES modules that `import()` loads, when they were loaded first. */
+  const importStamps = new Map<string, string>();
   for (const extension of TYPESCRIPT)
     internals._extensions[extension] = (module: NodeJS.Module, file: string) => {
       stamps.set(file, stamp(file));
       compileTypeScript(languages, module, file);
     };
-  internals._extensions[".json"] = (module: NodeJS.Module, file: string) => {
-    if (isProjectFile(file)) stamps.set(file, stamp(file));
-    compileJson(module, file);
-  };
+  for (const extension of [".js", ".cjs", ".json"]) {
+    const compile = internals._extensions[extension] ?? internals._extensions[".js"];
+    internals._extensions[extension] = (module: NodeJS.Module, file: string) => {
+      if (isProjectFile(file)) stamps.set(file, stamp(file));
+      compile(module, file);
+    };
+  }
   installResolution(languages, folder);
 
+  /** The project's file that is meant, if it is one. */
+  const projectFile = (specifier: string) => {
+    const found = resolved(cellRequire, specifier);
+    return found && isAbsolute(found) && isProjectFile(found) ? found : undefined;
+  };
+  /** Node never forgets an ES module: one that was edited since it was loaded is another one for it. */
+  const importFile = (file: string): Promise<Namespace> => {
+    const [now, first] = [stamp(file), importStamps.get(file) ?? stamp(file)];
+    importStamps.set(file, first);
+    return importModule(now === first ? url(file) : `${url(file)}?${now}`);
+  };
   const load = async (specifier: string): Promise<Namespace> => {
+    const file = projectFile(specifier);
+    if (file && importStamps.has(file)) return importFile(file);
     try {
-      return cellRequire(specifier) as Namespace;
+      const loaded = cellRequire(specifier);
+      if (file && isModuleNamespaceObject(loaded)) importStamps.set(file, stamp(file));
+      return loaded as Namespace;
     } catch (error) {
       if (!isEsModuleError(error)) throw error;
-      return importModule(specifier);
+      return file ? importFile(file) : importModule(specifier);
     }
   };
   const refresh = () => {
@@ -122,7 +153,6 @@ export function createLoader(folder: string, languages: ModuleApi): ModuleLoader
     return edited;
   };
   const ofModule = { require: cellRequire, __filename: file, __dirname: folder };
-  const url = (name: string) => pathToFileURL(name).href;
   const resolve = (specifier: string) => {
     const found = cellRequire.resolve(specifier);
     return isAbsolute(found) ? url(found) : found; // `node:fs` is no file

@@ -6,13 +6,28 @@ import ts from "typescript";
 import { insertChecks } from "./checks";
 import { CHECK_PRELUDE } from "./names";
 import { markUsed } from "./prune";
+import { containsAwait } from "./rewrite";
+
+const placeIn = (file: ts.SourceFile, position: number): string => {
+  const { line, character } = file.getLineAndCharacterOfPosition(position);
+  return `${file.fileName}:${line + 1}:${character + 1}`;
+};
+
+/** What is loaded by `require` is there at once, so it cannot wait for anything. */
+const refuseAwait: ts.TransformerFactory<ts.SourceFile> = () => (file) => {
+  const waiting = file.statements.find(containsAwait);
+  if (!waiting) return file;
+  throw new SyntaxError(
+    `${placeIn(file, waiting.getStart(file))} - this module awaits at its top, which a project file that a cell imports cannot do. Export an async function, and await it in the cell.`,
+  );
+};
 
 /** Transforms a file's text; throws a SyntaxError that names the place. */
 export function transformModule(file: string, source: string): string {
   const { outputText, sourceMapText, diagnostics } = ts.transpileModule(source, {
     fileName: file,
     reportDiagnostics: true,
-    transformers: { before: [insertChecks] },
+    transformers: { before: [refuseAwait, insertChecks] },
     compilerOptions: {
       module: ts.ModuleKind.CommonJS,
       target: ts.ScriptTarget.ES2022,
@@ -23,9 +38,8 @@ export function transformModule(file: string, source: string): string {
   });
   const error = diagnostics?.find(({ category }) => category === ts.DiagnosticCategory.Error);
   if (error?.file) {
-    const { line, character } = error.file.getLineAndCharacterOfPosition(error.start ?? 0);
     const message = ts.flattenDiagnosticMessageText(error.messageText, "\n");
-    throw new SyntaxError(`${file}:${line + 1}:${character + 1} - ${message}`);
+    throw new SyntaxError(`${placeIn(error.file, error.start ?? 0)} - ${message}`);
   }
   const code = outputText.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n");
   // On the first line, and after the directive that must stay first, so that no line moves.

@@ -228,7 +228,7 @@ void asking.then(() => prompt("late? ").catch((error) => console.log(error.messa
       ["status", "status"],
     );
     const { reply } = await kernel.execute("const six = 6;", {
-      user_expressions: { good: "six * 7", bad: "nowhere" },
+      user_expressions: { good: "six * 7 // and more", bad: "nowhere" },
     });
     assert.equal(reply.user_expressions.good.data["text/plain"], "42");
     assert.equal(reply.user_expressions.bad.status, "error");

@@ -3,6 +3,7 @@
  *
  * Cells run one at a time in the order of their requests; everything else is answered as it comes.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { BUILTIN_DECLARATIONS } from "./builtins";
 import { History, type HistoryRequest } from "./history";
@@ -164,6 +165,14 @@ interface ExecuteRequest {
   user_expressions?: Record<string, string> | null;
 }
 
+/** The checker walks through code by recursion, and ends where that goes too deep. */
+function tooDeep(error: unknown): Compilation {
+  if (!String(error).includes("Maximum call stack size exceeded")) throw error;
+  const message =
+    "the cell nests too deep for the type checker (hundreds of blocks in one another, or one expression of thousands of parts). Split it into several statements, or build the value in a loop.";
+  return { ok: false, failure: { name: "TypeScriptError", message, trace: [`TypeScriptError: ${message}`] } };
+}
+
 /** Ends the wait for a cell's check, when Stop is pressed meanwhile. */
 let stopChecking = () => {};
 const STOPPED: Failure = {
@@ -176,7 +185,8 @@ function check(code: string, name: string): Promise<Compilation> {
   const stopped = new Promise<Compilation>((resolve) => {
     stopChecking = () => resolve({ ok: false, failure: STOPPED });
   });
-  return Promise.race([language.compile(notebook, code, name, scope.mentionedIn(code)), stopped]);
+  const checked = language.compile(notebook, code, name, scope.mentionedIn(code)).catch(tooDeep);
+  return Promise.race([checked, stopped]);
 }
 
 let uncounted = 0;
@@ -194,7 +204,7 @@ async function runCode(code: string, name: string, request: string, allowStdin: 
 async function evaluate(expressions: Record<string, string>, request: string): Promise<Content> {
   const results: Content = {};
   for (const [name, code] of Object.entries(expressions)) {
-    const { failure, result } = await runCode(`(${code})`, codeName(false), request, false);
+    const { failure, result } = await runCode(`(${code}\n)`, codeName(false), request, false);
     results[name] = failure
       ? { status: "error", ename: failure.name, evalue: failure.message, traceback: failure.trace }
       : { status: "ok", data: JSON.parse(result ?? "{}"), metadata: {} };
@@ -257,7 +267,8 @@ async function drain(): Promise<void> {
     } catch (error) {
       console.error("the kernel itself failed:", error);
       const failure = { name: "KernelError", message: String(error), trace: [`KernelError: ${error}`] };
-      reply("shell", next, publishError(next.header, failure));
+      reply("shell", next, { ...publishError(next.header, failure), execution_count: executionCount });
+      abortWaiting();
       publishStatus("idle", next.header);
     }
     running = undefined;
@@ -285,10 +296,14 @@ function interrupt(): void {
   if (!running) abortWaiting(); // between two cells it is for those to come
 }
 
+/** In this time ZeroMQ's own thread, to which all was handed, sends it. It does not say when. */
+const SENDING_MS = 100;
+
 async function shutDown(channel: Channel, request: Message): Promise<void> {
   reply(channel, request, { status: "ok", restart: Boolean(request.content.restart) });
   publishStatus("idle", request.header);
   await sockets.flush();
+  await sleep(SENDING_MS);
   sockets.close();
   // The reader's code may be in a loop that looks at nothing; a signal ends the process all the same.
   process.kill(process.pid, "SIGKILL");

@@ -1,6 +1,6 @@
 /**
- * @file Turns a cell into the body of a function whose top-level names live in `$cells`, shared by all cells:
- * `let late = 1` also sets `$cells.late`, and each reference to `late` becomes `$cells.late`. So a later cell can
+ * @file Turns a cell into the body of a function whose top-level names live in `$_cells`, shared by all cells:
+ * `let late = 1` also sets `$_cells.late`, and each reference to `late` becomes `$_cells.late`. So a later cell can
  * assign or redeclare a name, and what was declared before sees it. Imports are taken out for the runner to load.
  */
 import ts from "typescript";
@@ -43,6 +43,17 @@ export function containsAwait(node: ts.Node): boolean {
   return ts.forEachChild(node, containsAwait) ?? false;
 }
 
+/** The `f` of `(f as Task)` and of `f!`, which are `f` when called. */
+function unwrapped(node: ts.Expression): ts.Expression {
+  const isWrapping =
+    ts.isParenthesizedExpression(node) ||
+    ts.isAsExpression(node) ||
+    ts.isSatisfiesExpression(node) ||
+    ts.isTypeAssertionExpression(node) ||
+    ts.isNonNullExpression(node);
+  return isWrapping ? unwrapped(node.expression) : node;
+}
+
 /** The transformer of the cell that ends at `end`; what comes after it in the file are declarations of ours. */
 export function rewriteCell(
   checker: ts.TypeChecker,
@@ -50,7 +61,7 @@ export function rewriteCell(
   end: number,
   findings: Findings,
 ): ts.TransformerFactory<ts.SourceFile> {
-  const locals = (file as unknown as { locals: Map<string, ts.Symbol> }).locals;
+  const locals = (file as unknown as { locals: Map<ts.__String, ts.Symbol> }).locals;
 
   return (context) => {
     const f = context.factory;
@@ -76,9 +87,9 @@ export function rewriteCell(
     const isDeclarationName = ({ parent }: ts.Identifier, node: ts.Identifier) =>
       parent && !ts.isShorthandPropertyAssignment(parent) && (parent as ts.NamedDeclaration).name === node;
 
-    /** The symbol of a name that lives in `$cells`. */
+    /** The symbol of a name that lives in `$_cells`. */
     const topLevelSymbol = (node: ts.Identifier): ts.Symbol | undefined => {
-      const local = locals.get(node.text) as (ts.Symbol & { exportSymbol?: ts.Symbol }) | undefined;
+      const local = locals.get(node.escapedText) as (ts.Symbol & { exportSymbol?: ts.Symbol }) | undefined;
       const symbol = local && node.parent && symbolOf(node);
       if (!symbol || (symbol !== local && symbol !== local.exportSymbol)) return undefined;
       return isNestedVar(symbol) ? undefined : symbol;
@@ -93,7 +104,7 @@ export function rewriteCell(
       return !isWithinItself(node, symbol) && !isWithinItsPattern(node, symbol);
     };
 
-    /** The last `q` of `{ q, r = q }` is bound but not yet in `$cells`, where a function looks, for it may run later. */
+    /** The last `q` of `{ q, r = q }` is bound but not yet in `$_cells`, where a function looks, for it may run later. */
     const isWithinItsPattern = (node: ts.Node, { declarations }: ts.Symbol) => {
       const around = ts.findAncestor(node, (outer) =>
         ts.isFunctionLike(outer) ? "quit" : ts.isVariableDeclaration(outer),
@@ -115,7 +126,7 @@ export function rewriteCell(
     /** A `var` that is declared only inside blocks or at the heads of loops stays with its cell. */
     const isNestedVar = ({ declarations }: ts.Symbol) => declarations?.every(isNested) ?? false;
 
-    /** `$cells.late = $reached("late", late)`, or another value */
+    /** `$_cells.late = $_reached("late", late)`, or another value */
     const assignment = ({ text }: ts.Identifier, value: ts.Expression = f.createIdentifier(text)) => {
       const noted = f.createCallExpression(f.createIdentifier(REACHED), undefined, [
         f.createStringLiteral(text),
@@ -136,7 +147,7 @@ export function rewriteCell(
       return f.createPropertyAssignment(f.createIdentifier(node.name.text), value);
     };
 
-    /** `(0, $cells.f)`: `f(x)` must not become a call of a method of `$cells`. It maps to where `f` starts. */
+    /** `(0, $_cells.f)`: `f(x)` must not become a call of a method of `$_cells`. It maps to where `f` starts. */
     const detached = (name: ts.Identifier): ts.Expression => {
       const comma = f.createComma(f.createNumericLiteral(0), cellsDot(name.text));
       const callee = ts.setTextRange(f.createParenthesizedExpression(comma), name);
@@ -145,16 +156,17 @@ export function rewriteCell(
 
     const call = (node: ts.CallExpression): ts.Node => {
       const isImport = node.expression.kind === ts.SyntaxKind.ImportKeyword;
-      if (!isImport && !(ts.isIdentifier(node.expression) && isTopLevel(node.expression)))
+      const called = unwrapped(node.expression);
+      if (!isImport && !(ts.isIdentifier(called) && isTopLevel(called)))
         return ts.visitEachChild(node, visit, context);
-      const callee = isImport ? f.createIdentifier(IMPORT) : detached(node.expression as ts.Identifier);
+      const callee = isImport ? f.createIdentifier(IMPORT) : detached(called as ts.Identifier);
       const args = ts.visitNodes(node.arguments, visit) as ts.NodeArray<ts.Expression>;
       return ts.isCallChain(node)
         ? f.updateCallChain(node, callee, node.questionDotToken, undefined, args)
         : f.updateCallExpression(node, callee, undefined, args);
     };
 
-    /** The default of `{ n, xs = list(n, (_, i) => i / n) }` calls functions, which look for `n` in `$cells`: put there first. */
+    /** The default of `{ n, xs = list(n, (_, i) => i / n) }` calls functions, which look for `n` in `$_cells`: put there first. */
     const defaultOf = (node: ts.BindingElement): ts.Node => {
       const visited = ts.visitEachChild(node, visit, context);
       const { dotDotDotToken, propertyName, name, initializer } = visited;
@@ -169,7 +181,7 @@ export function rewriteCell(
       return f.updateBindingElement(visited, dotDotDotToken, propertyName, name, value);
     };
 
-    /** `var i = 0, i = $cells.i = i`: a `var` that is declared at the top, too, is set there wherever it is declared. */
+    /** `var i = 0, i = $_cells.i = i`: a `var` that is declared at the top, too, is set there wherever it is declared. */
     const nestedVars = (node: ts.VariableDeclarationList): ts.Node => {
       const visited = ts.visitEachChild(node, visit, context);
       const again = node.declarations
@@ -180,7 +192,7 @@ export function rewriteCell(
       return f.updateVariableDeclarationList(visited, [...visited.declarations, ...again]);
     };
 
-    /** `for (var k of ks) { $cells.k = k; … }`, as above. */
+    /** `for (var k of ks) { $_cells.k = k; … }`, as above. */
     const nestedVarOfLoop = (node: ts.ForOfStatement | ts.ForInStatement): ts.Node => {
       const visited = ts.visitEachChild(node, visit, context);
       const names = ts.isVariableDeclarationList(node.initializer)
@@ -221,14 +233,38 @@ export function rewriteCell(
       return ts.visitEachChild(node, visit, context);
     };
 
-    /** A statement for each declarator, followed by its assignments: the next declarator finds its names in `$cells`. */
+    /** Whether `var late;` comes after a mention of `late`, or where a function that was hoisted may have set it. */
+    const isMentionedBefore = ({ name }: ts.VariableDeclaration): boolean => {
+      if (!ts.isIdentifier(name)) return false;
+      const symbol = topLevelSymbol(name);
+      const mentions = (node: ts.Node, hoisted: boolean): boolean => {
+        if (node.pos >= end || (node.pos >= name.pos && !hoisted && !ts.isFunctionDeclaration(node)))
+          return false;
+        if (ts.isIdentifier(node))
+          return node !== name && node.text === name.text && topLevelSymbol(node) === symbol;
+        const inside = hoisted || ts.isFunctionDeclaration(node);
+        return ts.forEachChild(node, (child) => mentions(child, inside)) ?? false;
+      };
+      return symbol !== undefined && mentions(file, false);
+    };
+
+    /** What is set after a declarator; a `var` without a value leaves the name what it is, if it may be something. */
+    const assignmentsAfter = (declaration: ts.VariableDeclaration, flags: ts.NodeFlags): ts.Statement[] => {
+      const isVar = (flags & ts.NodeFlags.BlockScoped) === 0;
+      const keeps = isVar && !declaration.initializer && isMentionedBefore(declaration);
+      return boundNames(declaration.name).map((name) =>
+        assign(name, keeps ? cellsDot(name.text) : undefined),
+      );
+    };
+
+    /** A statement for each declarator, followed by its assignments: the next declarator finds its names in `$_cells`. */
     const assignEach = (node: ts.VariableStatement): ts.Statement[] => {
       const { modifiers, declarationList } = node;
       const { declarations, flags } = declarationList;
       return declarations.flatMap((one) => {
         const list = ts.setTextRange(f.createVariableDeclarationList([one], flags), one);
         const alone = ts.setTextRange(f.createVariableStatement(modifiers, list), one);
-        return [declarations.length > 1 ? alone : node, ...boundNames(one.name).map((name) => assign(name))];
+        return [declarations.length > 1 ? alone : node, ...assignmentsAfter(one, flags)];
       });
     };
 
@@ -263,7 +299,7 @@ export function rewriteCell(
       return node;
     };
 
-    /** The class with `static { $cells.C = this; }` first: what its static members call finds it. */
+    /** The class with `static { $_cells.C = this; }` first: what its static members call finds it. */
     const classInCells = (node: ts.ClassDeclaration, name: ts.Identifier): ts.Statement[] => {
       const { modifiers, typeParameters, heritageClauses, members } = node;
       const first = f.createClassStaticBlockDeclaration(f.createBlock([assign(name, f.createThis())]));
@@ -274,7 +310,7 @@ export function rewriteCell(
       ];
     };
 
-    /** The enum with `var E = $cells.E = E || {}` before it: its members are put into that object. */
+    /** The enum with `var E = $_cells.E = E || {}` before it: its members are put into that object. */
     const enumInCells = (node: ts.EnumDeclaration): ts.Statement[] => {
       const { text } = node.name;
       const object = f.createLogicalOr(f.createIdentifier(text), f.createObjectLiteralExpression());
@@ -287,7 +323,7 @@ export function rewriteCell(
       return [f.createVariableStatement(undefined, [variable]), node];
     };
 
-    /** The namespace with `$cells.N = N` as its first statement, for the functions that it calls. */
+    /** The namespace with `$_cells.N = N` as its first statement, for the functions that it calls. */
     const namespaceInCells = <T extends ts.ModuleDeclaration>(node: T, name: ts.Identifier): T => {
       const { body } = node;
       const filled =

@@ -19,15 +19,25 @@ function toFunction(cell: CompiledCell, file: string, known: Record<string, unkn
   return script.runInThisContext()(...Object.values(known));
 }
 
+/** `name` is what `get` returns, until it is declared anew or assigned. */
+function define(cells: Cells, name: string, get: () => unknown): void {
+  const set = (value: unknown) =>
+    Object.defineProperty(cells, name, { value, writable: true, enumerable: true, configurable: true });
+  Object.defineProperty(cells, name, { get, set, enumerable: true, configurable: true });
+}
+
 /** Names of a module as live bindings: an ES module may assign what it exports later. */
 function bind(cells: Cells, { names }: ImportedModule, namespace: Record<string, unknown>): void {
   for (const { name, exported } of names) {
     const whole = exported === "*" || exported === "default" ? importedValue(namespace, exported) : undefined;
-    const get = whole === undefined ? () => importedValue(namespace, exported) : () => whole;
-    const set = (value: unknown) =>
-      Object.defineProperty(cells, name, { value, writable: true, enumerable: true, configurable: true });
-    Object.defineProperty(cells, name, { get, set, enumerable: true, configurable: true });
+    define(cells, name, whole === undefined ? () => importedValue(namespace, exported) : () => whole);
   }
+}
+
+/** Names that a cell only says to be there are those of the global object, unless a cell has made one. */
+function bindGlobals(cells: Cells, names: readonly string[]): void {
+  for (const name of names.filter((one) => !Object.hasOwn(cells, one)))
+    define(cells, name, () => (globalThis as Record<string, unknown>)[name]);
 }
 
 export interface Runner {
@@ -40,16 +50,11 @@ export function createRunner(
   output: Output,
   builtins: Record<string, unknown>,
 ): Runner {
-  const cells: Cells = { ...builtins };
+  const cells: Cells = Object.assign(Object.create(null), builtins);
   const warned = new Set<string>();
   const checks = (globalThis as Record<symbol, unknown>)[Symbol.for(CHECK_SYMBOL)] as Record<string, unknown>;
-  const importAtRunTime = async (specifier: string) => {
-    const namespace = await loader.load(specifier);
-    return importedValue(namespace, "*");
-  };
-
-  const loadImports = async (imports: ImportedModule[], reached: Set<string>) => {
-    if (imports.length === 0) return;
+  /** From now on edited files are loaded anew; says so of each, once. */
+  const takeEdits = () => {
     const edited = loader.refresh().filter((file) => !warned.has(file));
     for (const file of edited) {
       warned.add(file);
@@ -59,6 +64,22 @@ export function createRunner(
         `${shown} was edited: it is loaded anew; objects made before keep their old class.\n`,
       );
     }
+  };
+  const importAtRunTime = async (specifier: string) => {
+    takeEdits();
+    return importedValue(await loader.load(specifier), "*");
+  };
+  const requireAtRunTime = (specifier: string) => {
+    takeEdits();
+    return loader.ofModule.require(specifier);
+  };
+  const ofModule = {
+    ...loader.ofModule,
+    require: Object.assign(requireAtRunTime, loader.ofModule.require),
+  };
+
+  const loadImports = async (imports: ImportedModule[], reached: Set<string>) => {
+    if (imports.length > 0) takeEdits();
     for (const module of imports) {
       bind(cells, module, await loader.load(module.specifier));
       for (const { name } of module.names) reached.add(name);
@@ -67,9 +88,10 @@ export function createRunner(
 
   const evaluate = async (cell: CompiledCell, file: string, reached: Set<string>) => {
     await loadImports(cell.imports, reached);
+    bindGlobals(cells, cell.ambient);
     const known = {
       ...checks,
-      ...loader.ofModule,
+      ...ofModule,
       [CELLS]: cells,
       [IMPORT]: importAtRunTime,
       [META]: loader.meta,

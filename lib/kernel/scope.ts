@@ -6,7 +6,7 @@
 /** A name can mean a value, a type or both; a new declaration replaces the old ones that mean the same. */
 export const Meaning = { value: 1, type: 2, both: 3 } as const;
 
-/** `late`, `declare let late: number;`, Meaning.value */
+/** `late`, `declare let late: number;`, Meaning.value. What is added to a module or to all is named with a blank: `global Array.last`. */
 export interface Declaration {
   name: string;
   text: string;
@@ -39,11 +39,11 @@ export class Scope {
     }
   }
 
-  /** The declarations that code needs which has this text. */
+  /** The declarations that code needs which has this text; what is added to modules is always among them. */
   mentionedIn(source: string): Declaration[] {
     const taken = new Set<string>();
     const found: Declaration[] = [];
-    const queue = [...wordsIn(source)];
+    const queue = [...wordsIn(source), ...[...this.#names.keys()].filter((name) => name.includes(" "))];
     for (let word = queue.pop(); word !== undefined; word = queue.pop()) {
       if (taken.has(word)) continue;
       taken.add(word);

@@ -13,6 +13,26 @@ const INSPECT_OPTIONS = {
   numericSeparator: false,
 } as const;
 
+/** What Node notes on promises and timers while it follows the asynchronous context, of which Stop makes use. */
+const NOTES = new Set(["kResourceStore", "async_id_symbol", "trigger_async_id_symbol"]);
+
+/** Leaves Node's notes out of what promises, the timers of `setTimeout` and those of `setImmediate` show as. */
+export function hideNotes(): void {
+  const [timeout, immediate] = [setTimeout(() => {}), setImmediate(() => {})];
+  clearTimeout(timeout);
+  clearImmediate(immediate);
+  for (const shown of [Promise.resolve(), timeout, immediate]) {
+    const prototype = Object.getPrototypeOf(shown);
+    const usual: unknown = prototype[inspect.custom];
+    const value = function (this: object, ...args: unknown[]): unknown {
+      for (const symbol of Object.getOwnPropertySymbols(this))
+        if (NOTES.has(symbol.description ?? "")) Object.defineProperty(this, symbol, { enumerable: false });
+      return typeof usual === "function" ? usual.apply(this, args) : this; // itself: inspect goes on as usual
+    };
+    Object.defineProperty(prototype, inspect.custom, { value, configurable: true, writable: true });
+  }
+}
+
 interface TensorLike {
   shape: number[];
   dtype: string;
@@ -40,6 +60,7 @@ const SHOWN_ELEMENTS = 20;
 
 /** `Float32Array(1000) [ 0.1, 0.1, … 980 more ]`, with no more digits than single precision has. */
 function describeFloats(values: Float32Array): string {
+  if (values.length === 0) return "Float32Array(0) []";
   const shown = Array.from(values.subarray(0, SHOWN_ELEMENTS), (value) =>
     String(Number(value.toPrecision(7))),
   );

@@ -4,7 +4,7 @@
 import { SourceMap } from "node:module";
 import { relative } from "node:path";
 import type { Failure } from "./messages";
-import { CHECK_NAMES } from "./names";
+import { CELLS, CHECK_NAMES } from "./names";
 
 interface Source {
   map: SourceMap;
@@ -32,7 +32,7 @@ function originalPlace(site: NodeJS.CallSite): Place | undefined {
   const source = sources.get(file);
   if (!source) return { file, line, column };
   const entry = source.map.findEntry(line - 1, column - 1);
-  if (!("originalLine" in entry)) return { file: source.name, line, column };
+  if (!("originalLine" in entry)) return undefined; // what TypeScript put before the code, for `using` or decorators
   return { file: source.name, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
 }
 
@@ -61,14 +61,17 @@ function frame(site: NodeJS.CallSite): string | undefined {
   return `    at ${name} (${at})`;
 }
 
-/** A message, or a function's name, with variables named as the reader does: V8 quotes compiled code, `(0 , $cells.f)` for `f`. */
+const CELLS_DOT = `${CELLS.replaceAll("$", "\\$")}\\.`;
+const IN_CELLS = new RegExp(
+  `\\(0 , ${CELLS_DOT}([\\p{ID_Continue}$]+)\\)|${CELLS_DOT}(?=[\\p{ID_Start}$_])`,
+  "gu",
+);
+
+/** A message, or a function's name, with variables named as the reader does: V8 quotes compiled code, `(0 , $_cells.f)` for `f`. */
 const named = (message: string): string =>
   message
     .replaceAll(`${CHECK_NAMES.resumed}(...)`, "(intermediate value)")
-    .replace(
-      /\(0 , \$cells\.([\p{ID_Continue}$]+)\)|\$cells\.(?=[\p{ID_Start}$_])/gu,
-      (_, name = "") => name,
-    );
+    .replace(IN_CELLS, (_, name = "") => name);
 
 function headline(error: Error): string {
   const name = error.name ?? "Error";
@@ -103,16 +106,27 @@ function quote(stack: string): string[] {
 
 type Describe = (value: unknown) => string;
 
-/** The lines of what an error was caused by; an error that comes round again is not told twice. */
-function causes(error: Error, describe: Describe, told: Set<unknown>): string[] {
-  const inner =
+/** The errors that an error holds, each with what it is to it. */
+function inner(error: Error): [how: string, error: unknown][] {
+  // Of `using`: the error of a disposal, and the one that it would have hidden. Node 20 has no class for it.
+  const { error: disposal, suppressed } = error as { error?: unknown; suppressed?: unknown };
+  if (error.name === "SuppressedError")
+    return [
+      ["of the disposal:", disposal],
+      ["before it:", suppressed],
+    ];
+  const errors =
     error instanceof AggregateError ? error.errors : error.cause === undefined ? [] : [error.cause];
-  return inner.flatMap((cause) => [
+  return errors.map((cause) => ["caused by:", cause]);
+}
+
+/** The lines of the errors that an error holds; one that comes round again is not told twice. */
+const causes = (error: Error, describe: Describe, told: Set<unknown>): string[] =>
+  inner(error).flatMap(([how, cause]) => [
     "",
-    "caused by:",
+    how,
     ...(told.has(cause) ? ["an error above"] : described(cause, describe, told).trace),
   ]);
-}
 
 const isError = (value: unknown): value is Error =>
   value instanceof Error || Object.prototype.toString.call(value) === "[object Error]";

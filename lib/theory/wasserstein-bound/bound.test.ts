@@ -31,6 +31,27 @@ test("the sharp case: W2, Theorem 1 and Corollary 1 are one number (W03)", () =>
   assertClose(Math.exp(bound.logCorollary1), expected.corollary1, { rel });
 });
 
+test("the sharp case with other β and T, and its loss, to 1e-10", () => {
+  const cases = [
+    { beta: 4, T: 3, e: -0.2, rate: 2 },
+    { beta: 0.5, T: 1, e: -0.7, rate: 1 },
+    { beta: 1, T: 2, e: -0.3, rate: 0.5, steps: 301 },
+  ];
+  for (const { beta, T, e, rate, steps } of cases) {
+    const sde = vpSde({ betaStart: beta, betaEnd: beta, T });
+    const bias = (t: number) => e * Math.exp(-rate * t);
+    const { w2, bound } = gaussianDynamics({ sde, mean: 1, std: 1, bias, steps });
+    const loss = (beta * e ** 2 * -Math.expm1(-2 * rate * T)) / (4 * rate); // ½ ∫ β e² dt
+    const rel = steps ? 1e-8 : 1e-10;
+    assertClose(bound.J, loss, { rel, what: `J at β = ${beta}` });
+    assertClose(Math.exp(bound.logTheorem1), w2, { rel, what: `Theorem 1 at β = ${beta}` });
+    // g²I ∝ e^{-βt/2} and √b ∝ e^{-rate·t} are parallel, and Corollary 1 sharp, where β/2 = rate
+    if (beta / 2 === rate) assertClose(Math.exp(bound.logCorollary1), w2, { rel });
+    assert.equal(bound.logI.length, (steps ?? 2000) + 1);
+    assertClose(bound.logI[bound.logI.length - 1], -(beta * T) / 2, { rel }); // L_s = −1
+  }
+});
+
 test("200 random Gaussian cases, VP and VE: W2 ≤ Theorem 1 ≤ Corollary 1, none of them trivially", () => {
   const uniform = numbersFrom(8);
   const between = (low: number, high: number) => low + (high - low) * uniform();
@@ -138,12 +159,14 @@ test("the authors' ten steps: floor of J_DSM, L_s, ln I and the bound for the pe
 });
 
 test("any weighting λ: Corollary 1 stays above Theorem 1, and λ ∝ g²I/√b makes them equal", () => {
-  const { tables, bound } = gaussianDynamics({
+  const { tables, bound: exact } = gaussianDynamics({
     sde: vpSde({ betaStart: 0.5, betaEnd: 2, T: 1.5 }),
     mean: 0.7,
     std: 0.6,
     bias: (t) => 0.2 + 0.1 * Math.sin(3 * t),
   });
+  const bound = wassersteinBound(tables);
+  assertClose(bound.logTheorem1, exact.logTheorem1, { rel: 1e-7, what: "trapezoids beside Simpson's rule" });
   for (const power of [-1, 0, 1, 3]) {
     const logWeight = tables.times.map((t) => power * t);
     const { logCorollary1, logTheorem1 } = wassersteinBound({ ...tables, logWeight });

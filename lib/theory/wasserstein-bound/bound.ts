@@ -62,6 +62,37 @@ export function wassersteinBound(tables: BoundTables): WassersteinBound {
   return assemble(tables, logI, width);
 }
 
+/** What the bound is made of, each as a function of t. */
+export type BoundFunctions = Record<
+  "g2" | "driftLipschitz" | "scoreLipschitz" | "scoreError",
+  (t: number) => number
+>;
+
+/** The same where all is known at any t: by Simpson's rule on each interval between these `times`; `logI` is at them. */
+export function wassersteinBoundOfFunctions(
+  { g2, driftLipschitz, scoreLipschitz, scoreError }: BoundFunctions,
+  times: Float64Array,
+  priorW2: number,
+): WassersteinBound {
+  const rate = (t: number) => driftLipschitz(t) + scoreLipschitz(t) * g2(t);
+  const growth = (a: number, b: number) => ((b - a) / 6) * (rate(a) + 4 * rate((a + b) / 2) + rate(b));
+  const last = 2 * (times.length - 1);
+  const nodes = Float64Array.from({ length: last + 1 }, (_, i) => (times[i >> 1] + times[(i + 1) >> 1]) / 2);
+  const logI = new Float64Array(last + 1);
+  const width = new Float64Array(last + 1);
+  for (let i = 1; i <= last; i++) logI[i] = logI[i - 1] + growth(nodes[i - 1], nodes[i]);
+  for (let i = 1; i < last; i += 2) {
+    const sixth = (nodes[i + 1] - nodes[i - 1]) / 6;
+    width[i - 1] += sixth;
+    width[i] = 4 * sixth;
+    width[i + 1] += sixth;
+  }
+  const tables = { g2: nodes.map(g2), scoreError: nodes.map(scoreError), priorW2 };
+  check("wassersteinBound", { times: nodes, ...tables });
+  const bound = assemble(tables, logI, width);
+  return { ...bound, logI: logI.filter((_, i) => i % 2 === 0) };
+}
+
 /** What the bound of a discrete model is made of; tables over t = 1…T with a dummy entry 0, as a schedule's. */
 export interface StepTables
   extends Pick<BoundTables, "scoreLipschitz" | "scoreError" | "logWeight" | "priorW2"> {

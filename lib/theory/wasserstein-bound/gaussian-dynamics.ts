@@ -3,7 +3,7 @@
  * a bias e(t). The generated law stays Gaussian, so two ordinary differential equations give it.
  */
 
-import { type WassersteinBound, wassersteinBound } from "./bound";
+import { type BoundFunctions, type WassersteinBound, wassersteinBoundOfFunctions } from "./bound";
 import type { Sde } from "./sde";
 
 /** Data N(m u, s² I) in D dimensions, u a unit vector, and the score (1 + δ)·true + e(t) u. */
@@ -68,20 +68,26 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
   const [M, S] = integrateDown(velocity, [start.mean, start.variance], times);
   const distance = (m1: number, v1: number, m2: number, v2: number) =>
     Math.sqrt((m1 - m2) ** 2 + dims * (Math.sqrt(v1) - Math.sqrt(v2)) ** 2);
-  const tables = {
-    times,
-    g2: times.map((t) => sde.g2(t)),
-    driftLipschitz: times.map((t) => sde.driftRate(t)),
-    scoreLipschitz: times.map((t) => -(1 + scale) / variance(t)),
-    scoreError: times.map((t) => (scale ** 2 * dims) / variance(t) + bias(t) ** 2),
-    priorW2: distance(start.mean, start.variance, sde.signal(sde.T) * mean, variance(sde.T)),
+  const parts: BoundFunctions = {
+    g2: (t) => sde.g2(t),
+    driftLipschitz: (t) => sde.driftRate(t),
+    scoreLipschitz: (t) => -(1 + scale) / variance(t),
+    scoreError: (t) => (scale ** 2 * dims) / variance(t) + bias(t) ** 2,
   };
+  const priorW2 = distance(start.mean, start.variance, sde.signal(sde.T) * mean, variance(sde.T));
   return {
     mean: M,
     variance: S,
     w2: distance(M, S, mean, std ** 2),
-    tables,
-    bound: wassersteinBound(tables),
+    tables: {
+      times,
+      g2: times.map(parts.g2),
+      driftLipschitz: times.map(parts.driftLipschitz),
+      scoreLipschitz: times.map(parts.scoreLipschitz),
+      scoreError: times.map(parts.scoreError),
+      priorW2,
+    },
+    bound: wassersteinBoundOfFunctions(parts, times, priorW2),
   };
 }
 
