@@ -41,8 +41,8 @@ const METRIC_STEPS = 100;
 const USAGE = `npm run classifier -- [${IMAGE_DATA.join("|")}] [options]
 
   --data DIR            the folder of the data set (cifar10 unless named); without it the set is downloaded once
-  --epochs N            passes over the training set (${IMAGE_DATA.map((name) => CLASSIFIER_RUNS[name].epochs).join(", ")}); with --resume, others than the run began with
-                        stretch or cut what is left of the fall of the learning rate
+  --epochs N            passes over the training set (${IMAGE_DATA.map((name) => CLASSIFIER_RUNS[name].epochs).join(", ")}); with --resume, more than the run began with
+                        stretch what is left of the fall of the learning rate
   --out DIR             the run's folder (runs/classifier, runs/mnist-classifier)
   --checkpoint-every N  seconds between checkpoints (120)
   --resume              go on from the folder's last checkpoint

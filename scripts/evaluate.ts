@@ -94,6 +94,10 @@ async function evaluate(request: Request): Promise<Evaluation> {
   const parts = options.wholeNumber("parts", Math.min(50, T - 1), T - 1, Math.min(1, T - 1));
   const images = Math.min(request.bitsImages, test.shape[0]);
   const reference = Math.min(request.reference ?? train.shape[0], train.shape[0]);
+  if (request.k >= Math.min(n, reference))
+    throw new Error(
+      `--k is ${request.k}, expected less than the ${Math.min(n, reference)} images of --n and --reference.`,
+    );
   const guidance = guidanceFor(request, trained);
   if (!request.json) console.log(`${description}\n${engine.description}`);
 

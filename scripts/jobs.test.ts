@@ -80,7 +80,7 @@ test("a task of the Slurm array trains its own configuration, and goes on with i
   const told = asked("slurm", "--gpu", "--hours", "3");
   assert.match(
     told,
-    /^id=\$\(sbatch --parsable .*train\.sbatch\)\nsbatch --dependency=aftercorr:\$id .*evaluate\.sbatch$/,
+    /^id=\$\(sbatch --parsable '.* .*train\.sbatch'\)\nsbatch --dependency=aftercorr:\$id '.* .*evaluate\.sbatch'$/,
   );
   const path = join(folder, "train.sbatch");
   const lines = readFileSync(path, "utf8").split("\n");
@@ -129,7 +129,7 @@ test("the Kubernetes Job has a task for each configuration, runs the same script
   );
   assert.match(
     told,
-    /^kubectl create -f .*train\.json\nuntil kubectl get .*\nkubectl create -f .*evaluate\.json$/,
+    /^kubectl create -f '.*train\.json'\nuntil kubectl get .*\nkubectl create -f '.*evaluate\.json'$/,
   );
   for (const stage of ["train", "evaluate"]) {
     const path = join(folder, `${stage}.json`);
@@ -186,6 +186,10 @@ test("mistakes get one line", () => {
     ],
     [() => asked("slurm", "--configs", "cifar10,cifar10"), /^--configs has two of the name "cifar10"/],
     [() => asked("slurm", "--configs", "nothing"), /^--config is "nothing", which cannot be read/],
+    [
+      () => asked("kubernetes", "--hours", "3", "--image", "i", "--claim", "c"),
+      /^--hours is for Slurm.*Leave it out/,
+    ],
     [() => asked("slurm", "--hours", "0"), /^--hours is "0", expected a whole number from 1/],
   ];
   for (const [use, says] of cases) assert.throws(use, (error: Error) => says.test(error.message));

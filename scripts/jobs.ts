@@ -4,7 +4,7 @@
  * Kubernetes. Each task goes on from its last checkpoint when it is begun again.
  */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { isAbsolute, join, posix, relative, resolve } from "node:path";
+import { isAbsolute, join, posix, relative, resolve, sep } from "node:path";
 import { readOptions } from "./options";
 import { runMain } from "./progress";
 import { configSources, experiments, folderNames, readConfig, withSteps } from "./train/configurations";
@@ -148,7 +148,7 @@ function configsOf(list: string, steps: number | undefined): Pick<Jobs, "configs
 /** Where a task, which begins in the project, finds a file: from there if it is the project's, else from anywhere. */
 function fromProject(name: string): string {
   const path = relative(PROJECT, resolve(name));
-  return path.startsWith("..") || isAbsolute(path) ? resolve(name) : path;
+  return path.startsWith("..") || isAbsolute(path) ? resolve(name) : path.split(sep).join("/");
 }
 
 /** Whether a pod has this on its volume. */
@@ -213,16 +213,18 @@ export function writeJobs(args: readonly string[]): string {
     const idle = (["image", "claim"] as const).find((name) => options.text(name) !== undefined);
     if (idle) throw new Error(`--${idle} is for Kubernetes. Leave it out, or write jobs of kubernetes.`);
     for (const stage of STAGES) write(`${stage}.sbatch`, slurmJob(stage, jobs));
-    return `id=$(sbatch --parsable ${train})\nsbatch --dependency=aftercorr:$id ${evaluate}`;
+    return `id=$(sbatch --parsable ${quoted(train)})\nsbatch --dependency=aftercorr:$id ${quoted(evaluate)}`;
   }
+  if (options.text("hours") !== undefined)
+    throw new Error("--hours is for Slurm: a Job of Kubernetes takes the time that it takes. Leave it out.");
   const image = needed("image", "the image that holds the project");
   const claim = needed("claim", "a persistent volume claim for data and runs");
   for (const name of ["data", "runs"] as const) checkShared(name, jobs[name]);
   checkFound(jobs.configs);
   for (const stage of STAGES)
     write(`${stage}.json`, `${JSON.stringify(kubernetesJob(stage, jobs, image, claim), null, 2)}\n`);
-  const ended = `kubectl get -f ${train} -o "jsonpath={.status.conditions[*].type}" | grep -qwE "Complete|Failed"`;
-  return `kubectl create -f ${train}\nuntil ${ended}; do sleep 60; done\nkubectl create -f ${evaluate}`;
+  const ended = `kubectl get -f ${quoted(train)} -o "jsonpath={.status.conditions[*].type}" | grep -qwE "Complete|Failed"`;
+  return `kubectl create -f ${quoted(train)}\nuntil ${ended}; do sleep 60; done\nkubectl create -f ${quoted(evaluate)}`;
 }
 
 if (require.main === module)

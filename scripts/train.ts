@@ -87,8 +87,8 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
     throw new Error(`${(error as Error).message} ${kept}`, { cause: error });
   }
   console.log(`\n${training.done} steps; checkpoint: ${path}`);
-  // A scheduler that stops a run must not take it for finished.
-  if (signal.reason === "SIGTERM" && training.done < config.steps) process.exitCode = statusOf("SIGTERM");
+  // Whoever stops a run, a scheduler or the line `train && export`, must not take it for finished.
+  if (signal.aborted && training.done < config.steps) process.exitCode = statusOf(signal.reason);
 }
 
 async function main(): Promise<void> {

@@ -22,6 +22,8 @@ const { dirname, join } = require("node:path");
 const { setTimeout: sleep } = require("node:timers/promises");
 
 const BEAT_MS = 5_000;
+/** After so many beats without the file it was taken away by hand. */
+const UNSEEN = 3;
 /** So long without a heartbeat, and a holder on another machine counts as gone. */
 const SILENT_MS = 60_000;
 /** On this machine its process is looked for as well; a long computation may keep it from beating. */
@@ -124,9 +126,14 @@ async function takeLock(path, { onWait, onLost } = {}) {
       await sleep(300);
     }
   }
+  let unseen = 0;
   const beat = setInterval(() => {
     const found = look(path);
-    if (found?.text === text) return touch(path);
+    if (found?.text === text) {
+      unseen = 0;
+      return touch(path);
+    }
+    if (!found && ++unseen < UNSEEN) return; // a disk far away may fail to answer once
     clearInterval(beat);
     if (found) onLost?.(); // without a file it was taken away by hand
   }, BEAT_MS);

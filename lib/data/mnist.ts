@@ -82,7 +82,7 @@ function readSet(dir: string, part: string, side: number): ImageSet {
   const [count, height, width] = images.shape;
   const refuse = ({ path }: Idx, got: string, expected: string): never => {
     throw new Error(
-      `mnist: ${path} has ${got}, expected ${expected}. Get the files again from ${MNIST.url}.`,
+      `mnist: ${path} has ${got}, expected ${expected}. Remove it, and get it again from ${MNIST.url}, or run this again if it was downloaded.`,
     );
   };
   if (height !== SIDE || width !== SIDE)
@@ -113,7 +113,9 @@ function readIdx(plain: string, rank: number): Idx {
       `mnist: no file ${plain} or ${plain}.gz. Get it from ${MNIST.url}, or name its folder (dir).`,
     );
   const refuse = (got: string, expected: string): never => {
-    throw new Error(`mnist: ${path} ${got}, expected ${expected}. Get it again from ${MNIST.url}.`);
+    throw new Error(
+      `mnist: ${path} ${got}, expected ${expected}. Remove it, and get it again from ${MNIST.url}, or run this again if it was downloaded.`,
+    );
   };
   const bytes = unzipped(readFileSync(path), (why) =>
     refuse(`cannot be unpacked (${why})`, "a whole gzip file"),

@@ -39,15 +39,19 @@ test("process.exit: what was printed before arrives", options, async (t) => {
   await until(() => !kernel.isRunning(), "the kernel ends");
 });
 
-test("a shutdown request is answered, and ends a kernel in an endless loop of a package", options, async () => {
-  const kernel = await TestKernel.start();
-  const id = kernel.submit(`console.log("in it"); globalThis.eval("while (true);");`);
-  await kernel.wait(({ parent, type }) => parent === id && type === "stream");
-  const shutdown = kernel.send("control", "shutdown_request", { restart: false });
-  await kernel.wait(({ parent, type }) => parent === shutdown && type === "shutdown_reply");
-  await until(() => !kernel.isRunning(), "the kernel ends");
-  await kernel.close();
-});
+test(
+  "a shutdown request is answered, and ends a kernel in an endless loop of a package",
+  options,
+  async () => {
+    const kernel = await TestKernel.start();
+    const id = kernel.submit(`console.log("in it"); globalThis.eval("while (true);");`);
+    await kernel.wait(({ parent, type }) => parent === id && type === "stream");
+    const shutdown = kernel.send("control", "shutdown_request", { restart: false });
+    await kernel.wait(({ parent, type }) => parent === shutdown && type === "shutdown_reply");
+    await until(() => !kernel.isRunning(), "the kernel ends");
+    await kernel.close();
+  },
+);
 
 test("a kernel whose server is killed ends by itself, also in the middle of a loop", options, async () => {
   const kernel = await TestKernel.start();

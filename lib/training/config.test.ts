@@ -15,7 +15,13 @@ after(() => rmSync(folder, { recursive: true }));
 
 test("what a configuration leaves out is filled in", () => {
   assert.deepEqual(runConfig({}, "here"), DEFAULT_RUN);
-  assert.deepEqual(runConfig({ data: "mnist", seed: 7 }, "here"), { ...DEFAULT_RUN, data: "mnist", seed: 7 });
+  assert.deepEqual(runConfig({ data: "mnist", seed: 7 }, "here"), {
+    ...DEFAULT_RUN,
+    data: "mnist",
+    flip: false, // a mirrored digit is none
+    seed: 7,
+  });
+  assert.equal(runConfig({ data: "mnist", flip: true }, "here").flip, true);
 });
 
 const net = DEFAULT_RUN.net;

@@ -138,7 +138,8 @@ export function runConfig(value: unknown, where: string): RunConfig {
   if (typeof value !== "object" || value === null || Array.isArray(value))
     throw new Error(`${where}: it is ${JSON.stringify(value)}, expected an object with "data", "net", ….`);
   checkKeys(where, value, Object.keys(DEFAULT_RUN));
-  const config: RunConfig = { ...DEFAULT_RUN, ...value };
+  const flip = (value as Partial<RunConfig>).data !== "mnist"; // a mirrored digit is none
+  const config: RunConfig = { ...DEFAULT_RUN, flip, ...value };
   for (const [name, [holds, expected]] of Object.entries(RULES)) {
     const got = config[name as keyof RunConfig];
     if (!holds(got)) throw new Error(`${where}: "${name}" is ${JSON.stringify(got)}, expected ${expected}.`);

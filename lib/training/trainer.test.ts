@@ -162,6 +162,19 @@ describe("trainer", () => {
     net.dispose();
   });
 
+  test("the averages that train leaves keep the net's limits", async () => {
+    const net = mlp({ hidden: 8, depth: 2, weightLimit: 0.05, seed: 1 });
+    const options = { batchSize: 8, steps: 20, learningRate: 0.01, seed: 0 };
+    for await (const _ of train({ net, schedule, data: toy("moons"), ...options })); // trains
+    const largest = Math.max(
+      ...Object.values(net.variables).flatMap((variable) =>
+        variable.rank === 2 ? [...variable.dataSync()].map(Math.abs) : [],
+      ),
+    );
+    assert.ok(largest <= 0.05 * (1 + 1e-6), `the largest weight is ${largest}`);
+    net.dispose();
+  });
+
   test("a loss that is no number stops the run with its step", async () => {
     const data = { sample: (_: unknown, count: number) => tf.fill([count, 2], Number.NaN) };
     const net = mlp({ hidden: 8, depth: 1 });

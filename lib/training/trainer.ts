@@ -185,6 +185,7 @@ export function trainer(options: TrainerOptions): Trainer {
     },
     keepAverages() {
       for (const [name, variable] of Object.entries(net.variables)) variable.assign(averages[name]);
+      net.constrain?.(); // what was averaged were the weights before they were constrained
     },
     tensors,
     restore(steps, values) {

@@ -28,7 +28,8 @@ const asText = (value: unknown): string => (Array.isArray(value) ? `[${value.joi
 
 /** Whether the losses of two recipes are of the same quantity: of one target, weighed in one way at each t. */
 const sameLoss = (a: RunConfig, b: RunConfig): boolean =>
-  (["parameterization", "weighting", "schedule", "numSteps"] as const).every((key) => a[key] === b[key]);
+  (["parameterization", "weighting", "schedule", "numSteps"] as const).every((key) => a[key] === b[key]) &&
+  (a.weighting !== "vlb" || a.variance === b.variance); // the bound weighs by 1/(2σ_t²)
 
 /** Time in training at the pace of the fastest tenth of the steps; NaN where it is not known. */
 const minutesOf = ({ config, training }: SweepRow): number =>

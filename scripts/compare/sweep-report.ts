@@ -63,15 +63,19 @@ function overImages(perImage: readonly (readonly number[])[]): Estimate {
   };
 }
 
-/** A mean over seeds, and its standard error: over seeds where there are several, else the run's own. */
+/**
+ * A mean over seeds, and its standard error: over seeds where there are several, and beside it, as the root of both squares,
+ * the runs' `own`, which does not fall with more of them: all are drawn from the same noise and judged on the same images.
+ */
 function overSeeds(
   rows: readonly SweepRow[],
   value: (evaluation: Evaluation) => number,
   own?: (evaluation: Evaluation) => number,
 ): { mean: number; standardError: number } {
   const { mean, standardError } = estimate(rows.map((row) => value(row.evaluation)));
-  if (rows.length > 1) return { mean, standardError };
-  return { mean, standardError: own?.(rows[0].evaluation) ?? Number.NaN };
+  const one = own ? estimate(rows.map((row) => own(row.evaluation))).mean : Number.NaN;
+  if (rows.length === 1) return { mean, standardError: one };
+  return { mean, standardError: own ? Math.hypot(one, standardError) : standardError };
 }
 
 /** How much higher a bound is than another one, on the same images with the same t and noise, over the seeds of both. */

@@ -155,6 +155,12 @@ test("seeds of a configuration become one line with the standard error over them
   assert.equal(sweepColumns(bothSeeds)[0]["above the lowest"], "2.000 ± 0.707", "over two seeds");
   const otherSeed = summarizeSweep([withBound(rows[0], [3, 5], 0), withBound(rows[1], [2, 3], 1)]);
   assert.equal(sweepColumns(otherSeed)[0]["above the lowest"], "", "with no seed in common it is not known");
+  const [kidLine] = sweepColumns(bothSeeds);
+  const { standardError } = rows[0].evaluation.samples.kid.samples;
+  assert.ok(
+    kidLine.KID.endsWith(`± ${standardError.toFixed(4)}`),
+    "seeds that agree share the images' error",
+  );
   const figure = sweepFigure(summaries);
   const names = figure.layout.annotations?.map(({ text }) => text) ?? [];
   assert.equal(names.length, 4);

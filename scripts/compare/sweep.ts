@@ -75,7 +75,8 @@ function trainArgs({ source, config, folder }: SweepRun, data: string): string[]
 function runCommand(script: "train" | "evaluate", args: string[], signal: AbortSignal): Promise<void> {
   const path = join(__dirname, "..", `${script}.ts`);
   const child = spawn(process.execPath, ["--import", "tsx", path, ...args], { stdio: ["ignore", 2, 2] });
-  const pass = () => child.kill(signal.reason as NodeJS.Signals); // a terminal gives it to both, a scheduler to one
+  // A terminal gives a signal to both, a scheduler to one; on Windows there are only terminals, and kill ends at once.
+  const pass = () => process.platform !== "win32" && child.kill(signal.reason as NodeJS.Signals);
   signal.addEventListener("abort", pass, { once: true });
   return new Promise((resolve, reject) =>
     child.on("close", (code) => {

@@ -115,13 +115,14 @@ export function reportLines({
   const floor = `real against real at n = ${floorN}`;
   const percent = ({ precision, recall }: PrecisionRecall) => `${precision.toFixed(3)}, ${recall.toFixed(3)}`;
   const { parts } = bits;
-  const largest = parts.reduce((best, part) => (part.bits > best.bits ? part : best));
+  const [largest] = [...parts].sort((a, b) => b.bits - a.bits); // none where T = 1
+  const most = largest && `(the most at t = ${largest.from}…${largest.to}: ${largest.bits.toFixed(4)})`;
   return [
     `${checkpoint}, ${step} training steps; ${sampler}`,
     "",
     `bits/dim            ${plusMinus(bits.bitsPerDim, 4)}  (± standard error over ${bits.images} test images, ${bits.draws} draw${bits.draws > 1 ? "s" : ""} of ${parts.length} t each; x̂0 ${bits.clip ? "clipped" : "as it is"}${bits.withoutClass ? "; without a class" : ""})`,
     `  L_T               ${plusMinus(bits.L_T, 6)}`,
-    `  Σ L_{t-1}         ${(bits.rate - bits.L_T.mean).toFixed(4)}  (the most at t = ${largest.from}…${largest.to}: ${largest.bits.toFixed(4)})`,
+    `  Σ L_{t-1}         ${(bits.rate - bits.L_T.mean).toFixed(4)}  ${most ?? ""}`,
     `  L_0, discretized  ${plusMinus(bits.L_0, 4)}`,
     `rate + distortion   ${bits.rate.toFixed(4)} + ${bits.distortion.toFixed(4)} bits/dim, RMSE of x̂0 at t = 1: ${bits.rmse.toFixed(3)} of 255`,
     "",

@@ -91,7 +91,7 @@ function columnsFor({ net: { classes = 0 } }: TrainedModel, request: Request): n
   return inTurn > 1 ? inTurn : undefined;
 }
 
-/** The moments of `count` walks, about `moments` of them from noise to sample: x_t, or the x̂_0 that it suggests. */
+/** The moments of `count` walks, `moments` of them, or all, from noise to sample: x_t, or the x̂_0 that it suggests. */
 export async function drawWalk(
   trained: TrainedModel,
   request: Request,
@@ -101,11 +101,15 @@ export async function drawWalk(
   const { options, count, seed, show } = request;
   const plan = planOf(options, trained.config, trained.model.schedule);
   const shape = [count, ...imageShape(trained.config)];
-  const every = Math.max(1, Math.round(plan.length / (moments - 1)));
-  const walk = { rng: rng(seed), plan, clip: CLIP, every, onProgress };
+  const walk = { rng: rng(seed), plan, clip: CLIP, onProgress };
+  const last = Math.min(moments - 1, plan.length);
+  const places = new Set(
+    Array.from({ length: last + 1 }, (_, i) => Math.round((i * plan.length) / Math.max(1, last))),
+  );
   const seen: Sheet[] = [];
+  let place = 0;
   for await (const { xt, x0Hat } of sampleStream(modelFor(trained, request, count), shape, walk))
-    seen.push({ shape, data: show === "xt" ? xt : x0Hat });
+    if (places.has(place++)) seen.push({ shape, data: show === "xt" ? xt : x0Hat });
   return seen;
 }
 

@@ -100,7 +100,9 @@ test("a walk ends in the samples of the same seed, begins in their noise, and fi
     await drawWalk(told, asked("--show", "xt"), 4, quiet),
     await drawWalk(told, asked("--show", "x0"), 4, quiet),
   ];
-  assert.equal(xt.length, 4); // the start, after 2 and 4 steps, the end
+  assert.equal(xt.length, 4); // the start, two between, the end
+  for (const moments of [2, 3, 5])
+    assert.equal((await drawWalk(told, asked("--show", "xt"), moments, quiet)).length, moments);
   for (const walk of [xt, x0]) assertAllClose(rowsOf(walk[3]).flat(), samples.flat(), { abs: 1e-5 });
   const noise = rng(0).normal([4, 32, 32, 3]).dataSync();
   assertAllClose(xt[0].data, noise, { rel: 1e-6 });

@@ -37,7 +37,7 @@ export function openFolder(out: string, config: RunConfig, step: number, data: s
   for (const name of readdirSync(out)) if (name.endsWith(".partial")) rmSync(join(out, name));
   writeWhole(configPath(out), `${JSON.stringify(config, null, 2)}\n`);
   keepLines(metricsPath(out), step);
-  keepLines(startsPath(out), step > 0 ? step : -1, startNow(step, data)); // starts that came to no checkpoint are none
+  keepLines(startsPath(out), step - 1, startNow(step, data)); // starts that came to no checkpoint are none
 }
 
 /** Keeps a file's whole lines of steps up to this one, and adds others. */
