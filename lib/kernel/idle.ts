@@ -2,9 +2,6 @@
 import { getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
-/** Kept from the start: cells may replace the global ones. */
-const { setTimeout: startTimer, clearTimeout: endTimer } = globalThis;
-
 const IDLE_MS = 1000;
 /** What must have been added since the last time, in bytes and as a share of what was left then. */
 const LEAST_GROWTH = 8 << 20;
@@ -19,6 +16,9 @@ const usedBytes = () => {
   const { used_heap_size, external_memory } = getHeapStatistics();
   return used_heap_size + external_memory;
 };
+
+/** Kept from the start: cells, beside which it waits, may replace the global ones. */
+const { setTimeout: startTimer, clearTimeout: endTimer } = globalThis;
 
 /**
  * A function to call when work is done: a second after the last call, what the work left is collected. By itself V8
@@ -52,8 +52,8 @@ export function createSpareTime(): SpareTime {
   const tasks: (() => void)[] = [];
   let timer: NodeJS.Timeout | undefined;
   const touch = () => {
-    endTimer(timer);
-    if (tasks.length > 0) timer = startTimer(work, SPARE_MS).unref();
+    clearTimeout(timer);
+    if (tasks.length > 0) timer = setTimeout(work, SPARE_MS).unref();
   };
   const work = () => {
     tasks.shift()?.();
