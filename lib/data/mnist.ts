@@ -76,14 +76,15 @@ export async function mnist(options: MnistOptions = {}): Promise<Mnist> {
   return { train, test, description };
 }
 
+/** What to do about a damaged file. */
+const GET_AGAIN = `Remove it, and get it again from ${MNIST.url}, or run this again if it was downloaded.`;
+
 function readSet(dir: string, part: string, side: number): ImageSet {
   const images = readIdx(join(dir, `${part}-images-idx3-ubyte`), 3);
   const labels = readIdx(join(dir, `${part}-labels-idx1-ubyte`), 1);
   const [count, height, width] = images.shape;
   const refuse = ({ path }: Idx, got: string, expected: string): never => {
-    throw new Error(
-      `mnist: ${path} has ${got}, expected ${expected}. Remove it, and get it again from ${MNIST.url}, or run this again if it was downloaded.`,
-    );
+    throw new Error(`mnist: ${path} has ${got}, expected ${expected}. ${GET_AGAIN}`);
   };
   if (height !== SIDE || width !== SIDE)
     refuse(images, `images of ${height} × ${width}`, `${SIDE} × ${SIDE}`);
@@ -113,9 +114,7 @@ function readIdx(plain: string, rank: number): Idx {
       `mnist: no file ${plain} or ${plain}.gz. Get it from ${MNIST.url}, or name its folder (dir).`,
     );
   const refuse = (got: string, expected: string): never => {
-    throw new Error(
-      `mnist: ${path} ${got}, expected ${expected}. Remove it, and get it again from ${MNIST.url}, or run this again if it was downloaded.`,
-    );
+    throw new Error(`mnist: ${path} ${got}, expected ${expected}. ${GET_AGAIN}`);
   };
   const bytes = unzipped(readFileSync(path), (why) =>
     refuse(`cannot be unpacked (${why})`, "a whole gzip file"),

@@ -65,8 +65,8 @@ export async function evaluateBound(
   x0: tf.Tensor,
   options: BoundOptions,
 ): Promise<BoundEstimate> {
-  const { draws = 1, rowsPerCall = Math.min(4096, Math.ceil(2 ** 18 / dimsOf(x0))) } = options;
-  const { estimator = "closedForm" } = options;
+  const { draws = 1, estimator = "closedForm" } = options;
+  const { rowsPerCall = Math.min(4096, Math.ceil(2 ** 18 / dimsOf(x0))) } = options;
   if (estimator !== "closedForm" && estimator !== "monteCarlo")
     throw new Error(`evaluateBound: estimator is "${estimator}", expected "closedForm" or "monteCarlo".`);
   checkCount("draws", draws);

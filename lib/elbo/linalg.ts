@@ -59,9 +59,12 @@ export interface Eigen {
   vectors: number[][];
 }
 
-/** The eigenproblem of a symmetric matrix by Jacobi's rotations, to rounding. Throws if `a` is not symmetric. */
-export function symmetricEigen(a: Matrix): Eigen {
-  checkSymmetric("symmetricEigen", "the matrix", a);
+/**
+ * The eigenproblem of a symmetric matrix by Jacobi's rotations, to rounding. Throws, naming `caller` and its `name` for the
+ * matrix, if `a` is not symmetric.
+ */
+export function symmetricEigen(a: Matrix, caller = "symmetricEigen", name = "the matrix"): Eigen {
+  checkSymmetric(caller, name, a);
   const n = a.length;
   const m = a.map((row) => [...row]);
   const vectors = a.map((_, i) => a.map((_, j) => (i === j ? 1 : 0)));

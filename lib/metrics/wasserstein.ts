@@ -5,7 +5,7 @@
  * many points on both sides. What the distance between two finite samples of one and the same law comes to is in
  * `floor.ts`, and belongs beside every W2 of samples.
  */
-import { checkSymmetric, type Eigen, type Matrix, symmetricEigen, symmetrized } from "../elbo/linalg";
+import { type Eigen, type Matrix, symmetricEigen, symmetrized } from "../elbo/linalg";
 import { rng } from "../tensor";
 import { assignment } from "./assignment";
 import { type PointSet, type Points, toPair } from "./points";
@@ -172,8 +172,7 @@ const squareRoot = (covariance: Matrix): number[][] =>
 
 /** The eigenproblem of a covariance. Throws unless it is symmetric, and on a negative eigenvalue beyond rounding. */
 function covarianceEigen(covariance: Matrix): Eigen {
-  checkSymmetric("w2Gaussians", "a covariance", covariance);
-  const eigen = symmetricEigen(covariance);
+  const eigen = symmetricEigen(covariance, "w2Gaussians", "a covariance");
   const largest = Math.max(...eigen.values.map(Math.abs));
   const lowest = Math.min(...eigen.values);
   if (lowest < -1e-10 * largest)

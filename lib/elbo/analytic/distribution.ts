@@ -4,7 +4,7 @@
  */
 import type { NormalSource, Schedule } from "../../diffusion";
 import { tf } from "../../tensor";
-import { checkSymmetric, type Matrix, symmetricEigen } from "../linalg";
+import { type Matrix, symmetricEigen } from "../linalg";
 import { logSumExp } from "../special";
 import type { UniformSource } from "../steps";
 
@@ -256,8 +256,7 @@ function withCovariance(
       `${caller}: covariance has ${covariance.length} rows, expected ${mean.length} to match the mean.`,
     );
   checkFinite(caller, "mean", mean);
-  checkSymmetric(caller, "covariance", covariance);
-  const { values, vectors } = symmetricEigen(covariance);
+  const { values, vectors } = symmetricEigen(covariance, caller, "covariance");
   if (!values.every((value) => value > 0))
     throw new Error(`${caller}: covariance has eigenvalues ${values.join(", ")}, expected all above 0.`);
   return { weight, mean, variances: values, axes: vectors };
