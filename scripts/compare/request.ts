@@ -10,8 +10,9 @@ export const SWEEP_USAGE = `npm run -s compare -- --configs LIST --data DIR [opt
 Trains and evaluates runs on images that differ in what the network predicts and how its loss is weighted, and puts them
 into one table and one figure, with published figures beside.
 
-  --configs LIST   configurations by name, files, or folders of such; alike but for parameterization and weighting.
-                   ${SWEEP} is the course's own
+  --configs LIST   configurations by name, files, or folders of such; alike but for parameterization, weighting
+                   and clipNorm (which is in units of the loss). ${SWEEP} is the
+                   course's own
   --data DIR       the folder of the data set
   --runs DIR       a folder for each run, as npm run jobs has it (runs/sweep)
   --seeds N        of each: the configuration's own and the N−1 after it (1)
@@ -132,8 +133,8 @@ function stepsOf(options: Given, config: RunConfig): number {
   return options.wholeNumber("steps", config.steps);
 }
 
-/** What configurations of a sweep may differ in, and its runs, and recipes. */
-const CHOICES: readonly (keyof RunConfig)[] = ["parameterization", "weighting"];
+/** What configurations of a sweep may differ in (`clipNorm` is in units of the loss, which are not the same), its runs, and recipes. */
+const CHOICES: readonly (keyof RunConfig)[] = ["parameterization", "weighting", "clipNorm"];
 export const COMPARED: readonly (keyof RunConfig)[] = [...CHOICES, "seed"];
 const ALL_BUT_DATA = (Object.keys(DEFAULT_RUN) as (keyof RunConfig)[]).filter((key) => key !== "data");
 
@@ -147,7 +148,7 @@ export function checkAlike(
     const differs = differingKey(first.config, config, mayDiffer);
     if (differs)
       throw new Error(
-        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all${mayDiffer !== ALL_BUT_DATA ? ": what differs besides parameterization and weighting cannot be told apart from them (--recipes compares such runs as wholes)" : ""}.`,
+        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all${mayDiffer !== ALL_BUT_DATA ? ": what differs besides parameterization, weighting and clipNorm cannot be told apart from them (--recipes compares such runs as wholes)" : ""}.`,
       );
   }
 }

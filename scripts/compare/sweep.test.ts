@@ -10,7 +10,7 @@ import { smallRun, writeCifar10, writeClassifier } from "../../lib/testing/image
 import { loadCheckpoint, type RunConfig } from "../../lib/training";
 import { differences, recipeColumns } from "./recipes-report";
 import { parseSweep } from "./request";
-import { collectSweep, type SweepRow } from "./rows";
+import { collectSweep, comparable, type SweepRow } from "./rows";
 import { summarizeSweep, sweepColumns, sweepFigure, sweepReading, sweepTitle } from "./sweep-report";
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-sweep-"));
@@ -173,6 +173,29 @@ test("seeds of a configuration become one line with the standard error over them
   const alike = { ...samples, extractor: "Inception-v3", n: 50_000 };
   const asPublished = { ...first, evaluation: { ...first.evaluation, samples: alike } };
   assert.doesNotMatch(sweepReading([asPublished, ...others]), /no FID here/);
+});
+
+test("the limit of the gradient's norm may differ, and is then told", () => {
+  const { runs } = parseSweep([
+    "--configs",
+    `${at("eps.json")},${configFile("clipped", { weighting: "vlb", clipNorm: 0.01 })}`,
+    "--data",
+    folder,
+  ]) as Exclude<ReturnType<typeof parseSweep>, "help">;
+  assert.deepEqual(
+    runs.map(({ config }) => config.clipNorm),
+    [1, 0.01],
+  );
+  const { rows } = collectSweep((parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs);
+  assert.ok(!("clip norm" in sweepColumns(summarizeSweep(rows))[0]));
+  assert.doesNotMatch(sweepReading(rows), /limited/);
+  const [first, second] = rows;
+  const mixed = comparable([first, { ...second, config: { ...second.config, clipNorm: 0.01 } }]);
+  assert.deepEqual(
+    sweepColumns(summarizeSweep(mixed)).map((line) => line["clip norm"]),
+    ["1", "0.01"],
+  );
+  assert.match(sweepReading(mixed), /the norm that its gradient is limited to/);
 });
 
 test("what cannot be compared is refused in one line", () => {
