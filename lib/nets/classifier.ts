@@ -11,7 +11,7 @@ export interface ClassifierOptions {
   imageSize?: number;
   /** Channels of the images. Default 3. */
   imageChannels?: number;
-  /** Filters of the first layer, each used with both signs; at most the 4 × 4 pixels that it sees. Default 32. */
+  /** Filters of the first layer, each used with both signs; at most the 4 · 4 · imageChannels values that it sees. Default 32. */
   filters?: number;
   /** Channels of each stage, the first at half the images' resolution, each later one at half of that before; the last is the number of features. Default [48, 96, 192]. */
   widths?: readonly number[];

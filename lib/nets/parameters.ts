@@ -25,7 +25,7 @@ export const glorotUniform: Initializer = (shape, source) => {
   return within(Math.sqrt(6 / fans))(shape, source);
 };
 
-/** Where layers get their weights; names are paths such as "down.0.block.1.conv1.kernel". */
+/** Where layers get their weights; names are paths such as "down.0.1.conv1.kernel". */
 export interface Parameters {
   /** A new weight, read by calling the returned function. Throws on a name taken. */
   create(name: string, shape: number[], initializer: Initializer): () => tf.Tensor;
