@@ -6,8 +6,9 @@ import { EigenvalueDecomposition, Matrix } from "ml-matrix";
 import { covariance, type Moments } from "./moments";
 
 /**
- * The square of the distance, which is what a FID reports: ‖m_a − m_b‖² + tr A + tr B − 2 tr (B^½ A B^½)^½, by symmetric eigenproblems in float64; 0 or more. Fewer rows than
- * dimensions leave a covariance singular, which is allowed. Throws where the dimensions differ or on fewer than two rows.
+ * The square of the distance, which is what a FID reports: ‖m_a − m_b‖² + tr A + tr B − 2 tr (B^½ A B^½)^½, by symmetric
+ * eigenproblems in float64; 0 or more. Fewer rows than dimensions leave a covariance singular, which is allowed. Throws
+ * where the dimensions differ or on fewer than two rows.
  */
 export const frechetDistance = (a: Moments, b: Moments): number => frechetTo(b)(a);
 

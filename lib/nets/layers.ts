@@ -95,8 +95,8 @@ export function groupsOf(channels: number): number {
 }
 
 /**
- * Group normalization with learned scale and offset, then swish if asked; 32 groups from 128 channels on where 32 divides them, as in DDPM.
- * A `shift` [B, C] is added to each pixel before.
+ * Group normalization with learned scale and offset, then swish if asked; 32 groups from 128 channels on
+ * where 32 divides them, as in DDPM. A `shift` [B, C] is added to each pixel before.
  */
 export function norm(
   p: Parameters,

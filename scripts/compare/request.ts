@@ -11,8 +11,8 @@ Trains and evaluates runs on images that differ in what the network predicts and
 into one table and one figure, with published figures beside.
 
   --configs LIST   configurations by name, files, or folders of such; alike but for parameterization, weighting
-                   and clipNorm (which is in units of the loss). ${SWEEP} is the
-                   course's own
+                   and clipNorm (which is in units of the loss). The course's own are
+                   ${SWEEP}
   --data DIR       the folder of the data set
   --runs DIR       a folder for each run, as npm run jobs has it (runs/sweep)
   --seeds N        of each: the configuration's own and the N−1 after it (1)
@@ -133,7 +133,7 @@ function stepsOf(options: Given, config: RunConfig): number {
   return options.wholeNumber("steps", config.steps);
 }
 
-/** What configurations of a sweep may differ in (`clipNorm` is in units of the loss, which are not the same), its runs, and recipes. */
+/** What configurations of a sweep may differ in, and its runs, and recipes; `clipNorm` as it is in units of the loss. */
 const CHOICES: readonly (keyof RunConfig)[] = ["parameterization", "weighting", "clipNorm"];
 export const COMPARED: readonly (keyof RunConfig)[] = [...CHOICES, "seed"];
 const ALL_BUT_DATA = (Object.keys(DEFAULT_RUN) as (keyof RunConfig)[]).filter((key) => key !== "data");

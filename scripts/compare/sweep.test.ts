@@ -42,6 +42,8 @@ const evaluation = [
 const asked = (...more: string[]) => [
   ...["--configs", configs, "--data", folder, "--runs", at("runs"), ...evaluation, ...more],
 ];
+/** The runs that are asked for. */
+const runsOf = (args: string[]) => (parseSweep(args) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
 const compare = (...args: string[]) => {
   const command = ["--import", "tsx", join(__dirname, "../compare.ts"), ...args];
   return spawnSync(process.execPath, command, { encoding: "utf8" });
@@ -92,7 +94,7 @@ test("one command trains, evaluates and compares; done once, it is not done agai
   );
   const more = compare("--configs", configs, "--runs", at("runs"), "--collect", "--steps", "4");
   assert.match(more.stderr, /evaluation-4.report\.json is not there, nor another: no run was evaluated/);
-  const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
+  const [eps] = runsOf(asked());
   const edited = { ...eps, config: { ...eps.config, weighting: "vlb" as const } };
   assert.throws(() => collectSweep([edited]), /runs.eps was trained with weighting "simple", .* has "vlb"/);
 });
@@ -140,7 +142,7 @@ const withBound = (row: SweepRow, perImage: number[], seed: number): SweepRow =>
 };
 
 test("seeds of a configuration become one line with the standard error over them, and the figure has all panels", () => {
-  const { rows } = collectSweep((parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs);
+  const { rows } = collectSweep(runsOf(asked()));
   const summaries = summarizeSweep([
     ...[withBound(rows[0], [3, 5], 0), withBound(rows[1], [2, 3], 0), withBound(rows[0], [4, 6], 1)],
   ]);
@@ -176,17 +178,13 @@ test("seeds of a configuration become one line with the standard error over them
 });
 
 test("the limit of the gradient's norm may differ, and is then told", () => {
-  const { runs } = parseSweep([
-    "--configs",
-    `${at("eps.json")},${configFile("clipped", { weighting: "vlb", clipNorm: 0.01 })}`,
-    "--data",
-    folder,
-  ]) as Exclude<ReturnType<typeof parseSweep>, "help">;
+  const clipped = configFile("clipped", { weighting: "vlb", clipNorm: 0.01 });
+  const runs = runsOf(["--configs", `${at("eps.json")},${clipped}`, "--data", folder]);
   assert.deepEqual(
     runs.map(({ config }) => config.clipNorm),
     [1, 0.01],
   );
-  const { rows } = collectSweep((parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs);
+  const { rows } = collectSweep(runsOf(asked()));
   assert.ok(!("clip norm" in sweepColumns(summarizeSweep(rows))[0]));
   assert.doesNotMatch(sweepReading(rows), /limited/);
   const [first, second] = rows;
@@ -216,7 +214,7 @@ test("what cannot be compared is refused in one line", () => {
     [["--configs", configs, "--data", folder, "--seeds", "0"], /--seeds is "0"/],
   ];
   for (const [args, message] of cases) assert.throws(() => parseSweep(args), message);
-  const [eps] = (parseSweep(asked()) as Exclude<ReturnType<typeof parseSweep>, "help">).runs;
+  const [eps] = runsOf(asked());
   mkdirSync(at("empty"));
   assert.throws(
     () => collectSweep([{ ...eps, folder: at("empty") }]),
@@ -314,7 +312,7 @@ test("recipes may differ in all but the data, each takes its own steps, and a lo
   );
   assert.deepEqual(JSON.parse(collected.stdout).rows, rows, "of the longer run only the first steps count");
 
-  const { runs } = parseSweep(given()) as Exclude<ReturnType<typeof parseSweep>, "help">;
+  const runs = runsOf(given());
   const withSampler = (more: string) => {
     const path = at("recipe-runs/wide/evaluation-3/report.json");
     const report = { ...rows[1].evaluation, sampler: `${rows[1].evaluation.sampler}${more}` };

@@ -124,8 +124,8 @@ export function matchingLoss(
 
 /**
  * I(x_0; x_t) in nats for x_t = signal·x_0 + N(0, noise2): h(x_t) − (D/2) ln(2πe·noise2). It grows like (D/2) ln(1/noise2)
- * for data with a density, and to their entropy for a finite set.
- * With λ = g², J_DSM − J_SM over [τ, T] is I(x_0; x_τ) − I(x_0; x_T). Closed form for a Gaussian, else quadrature.
+ * for data with a density; for a finite set it tends to the entropy of its points. With λ = g², J_DSM − J_SM over [τ, T]
+ * is I(x_0; x_τ) − I(x_0; x_T). Closed form for a Gaussian, else quadrature.
  */
 export function mutualInformation(data: Distribution, channel: { signal: number; noise2: number }): number {
   const { signal, noise2 } = channel;
