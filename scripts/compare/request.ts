@@ -11,7 +11,7 @@ Trains and evaluates runs on images that differ in what the network predicts and
 into one table and one figure, with published figures beside.
 
   --configs LIST   configurations by name, files, or folders of such; alike but for parameterization, weighting
-                   and clipNorm (which is in units of the loss). The course's own are
+                   and learningRate (not every choice trains at the others'). The course's own are
                    ${SWEEP}
   --data DIR       the folder of the data set
   --runs DIR       a folder for each run, as npm run jobs has it (runs/sweep)
@@ -133,8 +133,8 @@ function stepsOf(options: Given, config: RunConfig): number {
   return options.wholeNumber("steps", config.steps);
 }
 
-/** What configurations of a sweep may differ in, and its runs, and recipes; `clipNorm` as it is in units of the loss. */
-const CHOICES: readonly (keyof RunConfig)[] = ["parameterization", "weighting", "clipNorm"];
+/** What configurations of a sweep may differ in, and its runs, and recipes; not every choice trains at the others' rate. */
+const CHOICES: readonly (keyof RunConfig)[] = ["parameterization", "weighting", "learningRate"];
 export const COMPARED: readonly (keyof RunConfig)[] = [...CHOICES, "seed"];
 const ALL_BUT_DATA = (Object.keys(DEFAULT_RUN) as (keyof RunConfig)[]).filter((key) => key !== "data");
 
@@ -148,7 +148,7 @@ export function checkAlike(
     const differs = differingKey(first.config, config, mayDiffer);
     if (differs)
       throw new Error(
-        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all${mayDiffer !== ALL_BUT_DATA ? ": what differs besides parameterization, weighting and clipNorm cannot be told apart from them (--recipes compares such runs as wholes)" : ""}.`,
+        `${name} has ${differs} ${JSON.stringify(config[differs])}, ${first.name} has ${JSON.stringify(first.config[differs])}, expected the same in all${mayDiffer !== ALL_BUT_DATA ? ": what differs besides parameterization, weighting and learningRate cannot be told apart from them (--recipes compares such runs as wholes)" : ""}.`,
       );
   }
 }

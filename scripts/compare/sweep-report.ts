@@ -93,21 +93,21 @@ function lowest(summaries: readonly SweepSummary[]): SweepSummary {
   return summaries.reduce((best, summary) => (bound(summary) < bound(best) ? summary : best));
 }
 
-/** Whether the gradient's norm was limited to another number in some of the rows. */
-const limitsDiffer = (rows: readonly SweepRow[]): boolean =>
-  rows.some(({ config }) => config.clipNorm !== rows[0].config.clipNorm);
+/** Whether some of the rows were trained at another learning rate. */
+const ratesDiffer = (rows: readonly SweepRow[]): boolean =>
+  rows.some(({ config }) => config.learningRate !== rows[0].config.learningRate);
 
 /** The table's columns as people read them. */
 export function sweepColumns(summaries: readonly SweepSummary[]): Record<string, string>[] {
   const best = lowest(summaries);
-  const limits = limitsDiffer(summaries.flatMap(({ rows }) => rows));
+  const rates = ratesDiffer(summaries.flatMap(({ rows }) => rows));
   return summaries.map(({ predicts, weighting, rows }) => {
     const of = (value: (evaluation: Evaluation) => number) => overSeeds(rows, value);
     const excess = rows === best.rows ? undefined : above(rows, best.rows);
     return {
       predicts,
       weighting,
-      ...(limits && { "clip norm": String(rows[0].config.clipNorm) }),
+      ...(rates && { "learning rate": String(rows[0].config.learningRate) }),
       seeds: String(rows.length),
       "bits/dim": plusMinus(overImages(rows.map((row) => row.evaluation.bits.perImage)), 3),
       "above the lowest": excess ? plusMinus(excess, 3) : "",
@@ -171,7 +171,7 @@ const isPublishedKind = ({ extractor, n }: Evaluation["samples"]): boolean =>
 /** What such a comparison says, and what it does not. */
 export const sweepReading = (rows: readonly SweepRow[]): string =>
   [
-    `Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted${limitsDiffer(rows) ? " (and with the size of the loss the norm that its gradient is limited to)" : ""}.`,
+    `Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted${ratesDiffer(rows) ? ", and the learning rate where the table has several: part of what it shows is then due to that" : ""}.`,
     "They tell which choices train at all, where over t each pays its bits, and how far each has come after this budget.",
     `They do not rank the choices for a training to the end, since early differences are differences of speed; one seed has no spread; ${isPublishedKind(rows[0].evaluation.samples) ? "and the published nets are many times as large" : "and no FID here can be set against a published one, which is of Inception-v3 and 50,000 samples of nets many times as large"}.`,
   ].join(" ");

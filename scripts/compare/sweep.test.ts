@@ -177,32 +177,32 @@ test("seeds of a configuration become one line with the standard error over them
   assert.doesNotMatch(sweepReading([asPublished, ...others]), /no FID here/);
 });
 
-test("the limit of the gradient's norm may differ, and is then told", () => {
-  const clipped = configFile("clipped", { weighting: "vlb", clipNorm: 0.01 });
-  const runs = runsOf(["--configs", `${at("eps.json")},${clipped}`, "--data", folder]);
+test("the learning rate may differ, and is then told", () => {
+  const slower = configFile("slower", { weighting: "vlb", learningRate: 1e-4 });
+  const runs = runsOf(["--configs", `${at("eps.json")},${slower}`, "--data", folder]);
   assert.deepEqual(
-    runs.map(({ config }) => config.clipNorm),
-    [1, 0.01],
+    runs.map(({ config }) => config.learningRate),
+    [5e-4, 1e-4],
   );
   const { rows } = collectSweep(runsOf(asked()));
-  assert.ok(!("clip norm" in sweepColumns(summarizeSweep(rows))[0]));
-  assert.doesNotMatch(sweepReading(rows), /limited/);
+  assert.ok(!("learning rate" in sweepColumns(summarizeSweep(rows))[0]));
+  assert.doesNotMatch(sweepReading(rows), /learning rate/);
   const [first, second] = rows;
-  const mixed = comparable([first, { ...second, config: { ...second.config, clipNorm: 0.01 } }]);
+  const mixed = comparable([first, { ...second, config: { ...second.config, learningRate: 1e-4 } }]);
   assert.deepEqual(
-    sweepColumns(summarizeSweep(mixed)).map((line) => line["clip norm"]),
-    ["1", "0.01"],
+    sweepColumns(summarizeSweep(mixed)).map((line) => line["learning rate"]),
+    ["0.0005", "0.0001"],
   );
-  assert.match(sweepReading(mixed), /the norm that its gradient is limited to/);
+  assert.match(sweepReading(mixed), /the learning rate where the table has several/);
 });
 
 test("what cannot be compared is refused in one line", () => {
-  const other = configFile("other", { weighting: "vlb", learningRate: 1e-3 });
+  const other = configFile("other", { weighting: "vlb", batchSize: 4 });
   const again = configFile("again");
   const cases: [string[], RegExp][] = [
     [
       ["--configs", `${configs},${other}`, "--data", folder],
-      /other\.json has learningRate 0\.001, .*eps\.json has 0\.0005, expected the same in all/,
+      /other\.json has batchSize 4, .*eps\.json has 2, expected the same in all/,
     ],
     [
       ["--configs", `${at("eps.json")},${again}`, "--data", folder],
