@@ -5,7 +5,7 @@
  * any quantity is an affine function of any other, to = scale·from + shift·x_t, and Cramer's rule gives both
  * factors. Loss weights follow: an error of 1 in the prediction is an error of `scale` in what it is turned into.
  */
-import type { tf } from "../tensor";
+import { tf } from "../tensor";
 import { posteriorTables } from "./forward";
 import { oncePerSchedule, type Schedule, tableOver } from "./schedule";
 import { checkSameShape, checkT, mix } from "./tables";
@@ -131,8 +131,10 @@ export function predictions(
   xt: tf.Tensor,
   t: tf.Tensor1D,
 ): Record<Parameterization, tf.Tensor> {
-  const entries = PARAMETERIZATIONS.map((to) => [to, convert(schedule, output, kind, to, xt, t)]);
-  return Object.fromEntries(entries) as Record<Parameterization, tf.Tensor>;
+  return tf.tidy(() => {
+    const entries = PARAMETERIZATIONS.map((to) => [to, convert(schedule, output, kind, to, xt, t)]);
+    return Object.fromEntries(entries) as Record<Parameterization, tf.Tensor>;
+  });
 }
 
 /** Throws, listing the choices, unless `name` is a parameterization. */

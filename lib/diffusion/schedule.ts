@@ -49,7 +49,7 @@ export interface CosineOptions extends ScheduleOptions {
   maxBeta?: number;
 }
 
-/** The largest L_T, in bits/dim for data of unit variance, that a schedule may have without being asked for. */
+/** The largest L_T, in bits/dim for data of unit second moment, that a schedule may have without being asked for. */
 export const MAX_PRIOR_MISMATCH = 0.01;
 
 /** L_T in bits/dim for data of unit second moment: −½ log2(1 − ᾱ_T), the most that starting from N(0, I) can cost (Ho et al. 2020, eq. 5). */
@@ -74,7 +74,7 @@ export function linearSchedule(options: BetaRangeOptions = {}): Schedule {
 
 /**
  * ᾱ_t proportional to cos²((t/T + offset)/(1 + offset)·π/2), β_t at most `maxBeta` (Nichol & Dhariwal 2021, eq. 17).
- * Throws on a bad `numSteps`, `offset` or `maxBeta`.
+ * Throws on a bad `numSteps`, `offset` or `maxBeta`, and on a prior mismatch.
  */
 export function cosineSchedule(options: CosineOptions = {}): Schedule {
   const { numSteps = 1000, offset = 0.008, maxBeta = 0.999, allowPriorMismatch } = options;
@@ -95,7 +95,8 @@ export function cosineSchedule(options: CosineOptions = {}): Schedule {
 
 /**
  * β_t = sigmoid(−6…6)·(`betaEnd` − `betaStart`) + `betaStart`, the schedule of Kwon et al. 2022's code, which takes
- * T = 10, 1e-5 and 1e-2 and needs `allowPriorMismatch`: its ᾱ_T is 0.95. The defaults here reach noise.
+ * T = 10, 1e-5 and 1e-2 and needs `allowPriorMismatch`: its ᾱ_T is 0.95. The defaults here reach noise. Throws as
+ * `linearSchedule`.
  */
 export function sigmoidSchedule(options: BetaRangeOptions = {}): Schedule {
   const { numSteps = 1000, betaStart = 1e-4, betaEnd = 0.02, allowPriorMismatch } = options;
@@ -133,7 +134,8 @@ export function scheduleFromBetas(
 
 /**
  * The schedule seen by a walk over some of the steps only, increasing `steps` τ_1 < … < τ_S: ᾱ'_i = ᾱ_{τ_i}
- * (Nichol & Dhariwal 2021, section 4). All formulas for one step hold for its longer steps.
+ * (Nichol & Dhariwal 2021, section 4). All formulas for one step hold for its longer steps. Throws unless they are
+ * increasing whole numbers of 1…T.
  */
 export function respace(schedule: Schedule, steps: readonly number[]): Schedule {
   checkSteps("respace", schedule, steps);
@@ -187,7 +189,7 @@ function build({ caller, name, betas, allowPriorMismatch = false, remedy }: Ingr
   const mismatch = priorMismatch(schedule);
   if (mismatch > MAX_PRIOR_MISMATCH && !allowPriorMismatch)
     throw new Error(
-      `${caller}: with numSteps = ${numSteps}, L_T is ${mismatch.toPrecision(3)} bits/dim for unit-variance data, ` +
+      `${caller}: with numSteps = ${numSteps}, L_T is ${mismatch.toPrecision(3)} bits/dim for data of unit second moment, ` +
         `expected at most ${MAX_PRIOR_MISMATCH}, so that x_T is close to N(0, I). ` +
         `${remedy}, or pass allowPriorMismatch: true.`,
     );

@@ -52,7 +52,7 @@ export interface BoundEstimate {
   standardError: number;
   /** Standard error of `total` as an estimate for this very batch: over draws of the noise. NaN for one draw. */
   noiseStandardError: number;
-  /** Mean squared error of x̂_0(x_t) per dimension over t = 1…T, entry 0 is 0. */
+  /** Mean squared error of x̂_0(x_t) per dimension over t = 1…T, entry 0 is 0. NaN where x_t has less signal than float32 holds. */
   distortionPerDim: Float64Array;
 }
 

@@ -30,7 +30,7 @@ const NARROW = { halfWidth: 0.5, tilt: 2 };
 const RULE = gaussLegendre(12);
 const LOG_SQRT_2PI = 0.5 * Math.log(2 * Math.PI);
 
-/** ln of the mass of N(0, 1) on [low, high], either end may be infinite; to about 1e-12 relative, far tails included. */
+/** ln of the mass of N(0, 1) on [low, high], low ≤ high, either end may be infinite; to about 1e-12 relative, far tails included. */
 export function logNormalMass(low: number, high: number): number {
   if (high === Number.POSITIVE_INFINITY) return logUpperTail(low);
   if (low === Number.NEGATIVE_INFINITY) return logUpperTail(-high);
@@ -48,7 +48,10 @@ export function logNormalMass(low: number, high: number): number {
   return logUpperTail(low) + log1mExp(Math.log(scaled(high) / scaled(low)) - 2 * half * centre);
 }
 
-/** ln P(x) of one quantized value x in [−1, 1] under N(mean, sigmaStd²), in nats. Throws unless sigmaStd > 0 and there are at least 2 levels. */
+/**
+ * ln P(x) of one quantized value x in [−1, 1] under N(mean, sigmaStd²), in nats. Throws unless sigmaStd > 0, the mean is
+ * finite, x in range and levels at least 2, and on an unknown form.
+ */
 export function logBinProbability(
   x: number,
   mean: number,

@@ -192,6 +192,7 @@ test("KID: near 0 for one law, at its closed form for two, of as many rows as as
     kid(rowsOf(a.slice(0, 6), 2), rowsOf(b, 2)),
     /kid: got 3 and 8 rows, expected at least four/,
   );
+  await assert.rejects(kid(rowsOf(a, 2), rowsOf(b.with(5, Number.NaN), 2)), /kid: row 2 has NaN, expected/);
 });
 
 /** MMD² over all pairs of two different rows, as its definition has it. */
@@ -285,6 +286,14 @@ test("nearest neighbours: those of all distances, over many blocks, of bytes too
     nearest(few, few, { k: 50, sameSet: true }),
     /k is 50, expected a whole number from 1 to the 49 other rows/,
   );
+  const infinite = Float32Array.from(references.subarray(0, 50 * dims)).with(dims, Number.POSITIVE_INFINITY);
+  const bad = rowsOf(infinite, dims);
+  await assert.rejects(nearest(few, bad), /nearest: row 1 has Infinity, expected numbers/);
+  for (const [real, samples] of [
+    [bad, few],
+    [few, bad],
+  ])
+    await assert.rejects(precisionRecall(real, samples), /nearest: row 1 has Infinity, expected numbers/);
 });
 
 test("neighbours nearer to each other than float32 tells, and copies, are found", async () => {

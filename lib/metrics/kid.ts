@@ -4,7 +4,7 @@
  */
 import { type Estimate, estimate } from "../elbo/statistics";
 import { rng, tf } from "../tensor";
-import { checkRows, eachBlock, numbersOf, type Rows, rowsOf } from "./rows";
+import { checkedRows, eachBlock, numbersOf, type Rows, rowsOf } from "./rows";
 
 export interface KidOptions {
   /** Rows of each set that are compared, at most, chosen at random; default 10,000. */
@@ -21,23 +21,24 @@ export interface Kid extends Estimate {
 /**
  * MMD² of two sets (Gretton et al. 2012, eq. 3: pairs of a row with itself are left out), and its standard error by the
  * jackknife, rows of either set left out one by one: never too small in expectation (Efron & Stein 1981), and where the
- * laws are the same up to √2 too large. Throws on fewer than four rows of either, and where the dimensions differ.
+ * laws are the same up to √2 too large. Throws on fewer than four rows of either, where the
+ * dimensions differ, and on a number that is not finite.
  */
 export const kid = (a: Rows, b: Rows, options?: KidOptions): Promise<Kid> => kidTo(b, options)(a);
 
 /** The distances of several sets to one reference, whose own pairs are summed once. Throws as `kid`. */
 export function kidTo(b: Rows, { rows = 10_000, seed = 0 }: KidOptions = {}): (a: Rows) => Promise<Kid> {
   let known: Promise<{ y: Rows; yy: KernelSums }> | undefined;
-  const referenceSums = async () => {
-    const y = chosen(b, rows, seed, 1);
+  const referenceSums = async (all: Rows) => {
+    const y = chosen(all, rows, seed, 1);
     return { y, yy: await kernelSums(y) };
   };
   return async (a) => {
-    checkRows("kid", a, b);
+    const [own, reference] = checkedRows("kid", a, b);
     if (Math.min(a.count, b.count, rows) < 4)
       throw new Error(`kid: got ${a.count} and ${b.count} rows, expected at least four of each.`);
-    known ??= referenceSums();
-    const x = chosen(a, rows, seed, 0);
+    known ??= referenceSums(reference);
+    const x = chosen(own, rows, seed, 0);
     const { y, yy } = await known;
     return distanceFrom(await kernelSums(x), yy, await kernelSums(x, y));
   };

@@ -2,7 +2,7 @@
  * @file Nearest neighbours, and from them precision and recall of samples (Kynkäänniemi et al. 2019): the share of samples
  * within the real images' manifold, and of real images within the samples'. Distances are Euclidean.
  */
-import { checkRows, eachDistanceBlock, type Rows, squaredDistance } from "./rows";
+import { checkedRows, eachDistanceBlock, type Rows, squaredDistance } from "./rows";
 
 /** The nearest rows of each query, nearest first. */
 export interface Neighbours {
@@ -13,15 +13,15 @@ export interface Neighbours {
 }
 
 /**
- * The `k` nearest of `references` to each of `queries`; with `sameSet`, a row is not its own neighbour. Of equally near ones
- * the first. Throws where there are fewer than k of them, and where the dimensions differ.
+ * The `k` nearest of `among` to each row `asked`; with `sameSet`, a row is not its own neighbour. Of equally near ones
+ * the first. Throws where there are fewer than k of them, where the dimensions differ, and on a number that is not finite.
  */
 export async function nearest(
-  queries: Rows,
-  references: Rows,
+  asked: Rows,
+  among: Rows,
   { k = 1, sameSet = false }: { k?: number; sameSet?: boolean } = {},
 ): Promise<Neighbours> {
-  checkRows("nearest", queries, references);
+  const [queries, references] = checkedRows("nearest", asked, among);
   const most = references.count - Number(sameSet);
   if (!(Number.isInteger(k) && k >= 1 && k <= most))
     throw new Error(`nearest: k is ${k}, expected a whole number from 1 to the ${most} other rows.`);

@@ -40,12 +40,29 @@ async function mergedOf({ count, dims, slice }: Rows, of: typeof momentsOf): Pro
   throw new Error("momentsOfRows: got no rows, expected at least one.");
 }
 
-/** Throws unless both have rows, of one dimension. */
-export function checkRows(caller: string, a: Rows, b: Rows): void {
+/** Both sets, whose numbers are checked as they are read. Throws unless both have rows, of one dimension. */
+export function checkedRows(caller: string, a: Rows, b: Rows): [Rows, Rows] {
   if (a.dims !== b.dims)
     throw new Error(`${caller}: got rows of ${a.dims} and of ${b.dims} dimensions, expected the same.`);
   if (a.count === 0 || b.count === 0)
     throw new Error(`${caller}: got ${a.count} and ${b.count} rows, expected at least one of each.`);
+  return [finite(caller, a), finite(caller, b)];
+}
+
+/** These rows; throws where one that is read has a number that is none. */
+function finite(caller: string, rows: Rows): Rows {
+  return {
+    ...rows,
+    slice(from, to) {
+      const values = rows.slice(from, to);
+      const bad = values.findIndex((value) => !Number.isFinite(value));
+      if (bad >= 0)
+        throw new Error(
+          `${caller}: row ${from + Math.floor(bad / rows.dims)} has ${values[bad]}, expected numbers. Look at what it was computed from.`,
+        );
+      return values;
+    },
+  };
 }
 
 /** What pairs of rows come to: rows of `a` from `row`, of `b` from `column`; values row-major [height, width]. */

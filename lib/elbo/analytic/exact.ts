@@ -94,15 +94,11 @@ export function modelMoments(
   variance: Variance,
 ): ModelMoments {
   const noise = sigma2(schedule, variance);
-  const { component, means, variances } = throughModel(distribution, schedule, noise);
+  const { component, centres, means, variances } = throughModel(distribution, schedule, noise);
   const still = noise.map((value, t) => (t === 1 ? 0 : value)); // subtracted afterwards, σ₁² would take the digits along
-  const origin = inAxes(
-    component,
-    component.mean.map(() => 0),
-  ); // minus the data's mean, along the axes
   const shift = fromAxes(
     component,
-    means.map((m, i) => m + origin[i]),
+    means.map((m, i) => m - centres[i]),
   );
   return {
     mean: component.mean.map((m, i) => m + shift[i]),

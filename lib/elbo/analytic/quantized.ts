@@ -3,7 +3,7 @@
  * entropy, the least bits/dim that any model of such data can reach.
  */
 import { logNormalMass } from "../discretized";
-import { bitsPerDim } from "../units";
+import { bitsPerDim, checkLevels } from "../units";
 import type { Distribution } from "./distribution";
 
 /**
@@ -21,8 +21,7 @@ export function cellProbabilities(
     );
   if (components.some(({ axes }) => axes))
     throw new Error("cellProbabilities: a component has tilted axes, expected stds along the coordinates.");
-  if (!(Number.isInteger(levels) && levels >= 2))
-    throw new Error(`cellProbabilities: levels is ${levels}, expected a whole number from 2 on.`);
+  checkLevels("cellProbabilities", levels);
   const cells = new Float64Array(levels ** dims);
   for (const { weight, mean, variances } of components) {
     const [first, second = ONE] = mean.map((m, i) => binMasses(m, Math.sqrt(variances[i]), levels));

@@ -26,6 +26,12 @@ test("a generator reaches all eight modes of the ring, in one smooth map", async
   assert.equal(tf.memory().numTensors, before);
   await assert.rejects(trainGenerator({ target, sigmas: [0] }), /trainGenerator: sigma is 0/);
   await assert.rejects(trainGenerator({ target, sigmas: [] }), /trainGenerator: there are no noise levels/);
+  const tensors = tf.memory().numTensors;
+  const onStep = () => {
+    throw new Error("enough");
+  };
+  await assert.rejects(trainGenerator({ target, sigmas: [1, 1], onStep }), /enough/);
+  assert.equal(tf.memory().numTensors, tensors);
 });
 
 test("a trained discriminator's slope points along the exact score difference", async () => {

@@ -3,7 +3,7 @@
  * cannot part the modes of a grid), and a discriminator whose logit's slope is the score difference when it is optimal.
  */
 import { createNet, type Net } from "../../nets";
-import { adam, compile, type Rng, rng, tf } from "../../tensor";
+import { adam, compile, type Optimizer, type Rng, rng, tf } from "../../tensor";
 import { checkSigma } from "./densities";
 import { scoreDifferenceStep } from "./samples";
 
@@ -24,6 +24,31 @@ function pointMap(seed: number, hidden: number, last?: number): PointMap {
       return last ? out.slice([0, 0], [-1, last]) : out;
     });
   return { apply, variables: net.variables, dispose: net.dispose };
+}
+
+interface Training {
+  net: PointMap;
+  optimizer: Pick<Optimizer, "dispose">;
+  /** Step k = 0…steps−1. */
+  step(k: number): void;
+  steps: number;
+  onStep?(done: number): void;
+}
+
+/** Takes the steps, gives the event loop a turn now and then, and disposes the optimizer, and where a step fails the net. */
+async function train({ net, optimizer, step, steps, onStep }: Training): Promise<void> {
+  try {
+    for (let k = 0; k < steps; k++) {
+      step(k);
+      onStep?.(k + 1);
+      if (k % 25 === 0) await tf.nextFrame();
+    }
+  } catch (error) {
+    net.dispose();
+    throw error;
+  } finally {
+    optimizer.dispose();
+  }
 }
 
 export interface GeneratorOptions {
@@ -70,19 +95,16 @@ export async function trainGenerator(options: GeneratorOptions): Promise<Generat
     optimizer.minimize(() => generate(z).sub(aim).square().sum(1).mean() as tf.Scalar),
   );
   const forward = compile(generate);
-  for (let k = 0; k < sigmas.length; k++) {
+  const step = (k: number) =>
     tf.tidy(() => {
       const random = rng(seed, k);
       const [z, other] = [random.normal([batchSize, 2]), random.normal([batchSize, 2])] as tf.Tensor2D[];
       const points = target.sample(random, batchSize) as tf.Tensor2D;
       const x = forward(z);
-      const step = scoreDifferenceStep(x, { target: points, source: forward(other), sigma: sigmas[k] });
-      update(z, x.add(step.mul(eta)));
+      const move = scoreDifferenceStep(x, { target: points, source: forward(other), sigma: sigmas[k] });
+      update(z, x.add(move.mul(eta)));
     });
-    options.onStep?.(k + 1);
-    if (k % 25 === 0) await tf.nextFrame();
-  }
-  optimizer.dispose();
+  await train({ net, optimizer, step, steps: sigmas.length, onStep: options.onStep });
   return {
     sample: (random, count) => tf.tidy(() => generate(random.normal([count, 2]) as tf.Tensor2D)),
     dispose: net.dispose,
@@ -148,15 +170,12 @@ export async function trainDiscriminator(options: DiscriminatorOptions): Promise
       return missed.mean().add(fooled.mean()) as tf.Scalar;
     }),
   );
-  for (let k = 0; k < steps; k++) {
+  const step = (k: number) =>
     tf.tidy(() => {
       const random = rng(seed, k);
       update(p.sample(random, batchSize) as tf.Tensor2D, q.sample(random, batchSize) as tf.Tensor2D);
     });
-    options.onStep?.(k + 1);
-    if (k % 25 === 0) await tf.nextFrame();
-  }
-  optimizer.dispose();
+  await train({ net, optimizer, step, steps, onStep: options.onStep });
   const direction = (x: tf.Tensor2D, loss: GanLoss = "logit") => {
     const lossOf = GAN_LOSSES[loss];
     if (!lossOf)

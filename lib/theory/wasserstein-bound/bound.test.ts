@@ -4,7 +4,13 @@ import { linearSchedule, scheduleFromBetas, sigmoidSchedule } from "../../diffus
 import { gaussian, kl1d, mixture } from "../../elbo";
 import { w2Gaussians, w2OneDimensional } from "../../metrics";
 import { assertAllClose, assertClose, numbersFrom, oracle } from "../../testing";
-import { logOffsets, wassersteinBound, wassersteinBoundOfSteps } from "./bound";
+import {
+  type BoundFunctions,
+  logOffsets,
+  wassersteinBound,
+  wassersteinBoundOfFunctions,
+  wassersteinBoundOfSteps,
+} from "./bound";
 import { gaussianDynamics } from "./gaussian-dynamics";
 import { clusterScoreLipschitz, gaussianScoreLipschitz } from "./lipschitz";
 import { conditionalErrorFloor, matchingLoss } from "./matching";
@@ -278,6 +284,26 @@ test("bad tables are named", () => {
   assert.throws(
     () => gaussianDynamics({ sde, mean: 0, std: 1, bias: () => Number.NaN }),
     /scoreError has NaN at node 0/,
+  );
+  assert.throws(
+    () => gaussianDynamics({ sde, mean: 0, std: 0.01, scale: 100, steps: 2000 }),
+    /2000 steps led to mean .* and variance .*, which no law has/,
+  );
+  const [zero, one] = [() => 0, () => 1];
+  const functions: BoundFunctions = {
+    g2: one,
+    driftLipschitz: zero,
+    scoreLipschitz: zero,
+    scoreError: one,
+  };
+  const times = Float64Array.of(0, 1, 1);
+  assert.throws(
+    () => wassersteinBoundOfFunctions(functions, times, 0),
+    /times\[2\] is 1, expected more than/,
+  );
+  assert.throws(
+    () => wassersteinBoundOfFunctions({ ...functions, driftLipschitz: Math.log }, Float64Array.of(-1, 1), 0),
+    /wassersteinBoundOfFunctions: driftLipschitz has NaN at node 0/,
   );
   const schedule = linearSchedule();
   const [whole, short] = [new Float64Array(1001), new Float64Array(1000)];

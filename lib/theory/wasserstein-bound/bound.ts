@@ -46,15 +46,12 @@ export interface WassersteinBound {
 export function wassersteinBound(tables: BoundTables): WassersteinBound {
   const { times, g2, driftLipschitz, scoreLipschitz } = tables;
   check("wassersteinBound", tables);
+  checkIncreasing("wassersteinBound", times);
   const rate = Float64Array.from(g2, (value, i) => driftLipschitz[i] + scoreLipschitz[i] * value);
   const logI = new Float64Array(times.length);
   const width = new Float64Array(times.length);
   for (let i = 1; i < times.length; i++) {
     const half = (times[i] - times[i - 1]) / 2;
-    if (!(half > 0))
-      throw new Error(
-        `wassersteinBound: times[${i}] is ${times[i]}, expected more than times[${i - 1}] = ${times[i - 1]}.`,
-      );
     logI[i] = logI[i - 1] + half * (rate[i - 1] + rate[i]);
     width[i - 1] += half;
     width[i] += half;
@@ -68,12 +65,16 @@ export type BoundFunctions = Record<
   (t: number) => number
 >;
 
-/** The same where all is known at any t: by Simpson's rule on each interval between these `times`; `logI` is at them. */
+/**
+ * The same where all is known at any t: by Simpson's rule on each interval between these `times`; `logI` is at them.
+ * Throws as `wassersteinBound`.
+ */
 export function wassersteinBoundOfFunctions(
   { g2, driftLipschitz, scoreLipschitz, scoreError }: BoundFunctions,
   times: Float64Array,
   priorW2: number,
 ): WassersteinBound {
+  const caller = "wassersteinBoundOfFunctions";
   const rate = (t: number) => driftLipschitz(t) + scoreLipschitz(t) * g2(t);
   const growth = (a: number, b: number) => ((b - a) / 6) * (rate(a) + 4 * rate((a + b) / 2) + rate(b));
   const last = 2 * (times.length - 1);
@@ -88,7 +89,9 @@ export function wassersteinBoundOfFunctions(
     width[i + 1] += sixth;
   }
   const tables = { g2: nodes.map(g2), scoreError: nodes.map(scoreError), priorW2 };
-  check("wassersteinBound", { times: nodes, ...tables });
+  const slopes = { driftLipschitz: nodes.map(driftLipschitz), scoreLipschitz: nodes.map(scoreLipschitz) };
+  check(caller, { times: nodes, ...tables, ...slopes });
+  checkIncreasing(caller, times);
   const bound = assemble(tables, logI, width);
   return { ...bound, logI: logI.filter((_, i) => i % 2 === 0) };
 }
@@ -170,6 +173,15 @@ function assemble(
     logCorollary1: logSumExp([(Math.LN2 + logGain + logJ) / 2, logOffset]),
     J: Math.exp(logJ),
   };
+}
+
+/** Throws where one of the times is not after the one before it. */
+function checkIncreasing(caller: string, times: ArrayLike<number>): void {
+  for (let i = 1; i < times.length; i++)
+    if (!(times[i] > times[i - 1]))
+      throw new Error(
+        `${caller}: times[${i}] is ${times[i]}, expected more than times[${i - 1}] = ${times[i - 1]}.`,
+      );
 }
 
 /** Throws on bad tables; entries before `first` are dummies. */

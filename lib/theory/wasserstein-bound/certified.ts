@@ -9,7 +9,8 @@ import { tf } from "../../tensor";
 
 /**
  * A Lipschitz constant of x ↦ net.apply(x, t) for t = 1…numSteps (entry 0 a dummy), for the MLP of these options: the
- * product of its layers' norms, the largest factor of t after each, the largest slope of the activation, the input's gain.
+ * product of its layers' norms, the largest factor of t after each, the largest slope of the activation, the input's gain. Throws where the net has factors of
+ * fewer t.
  */
 export function mlpLipschitz(
   net: Pick<Net, "variables">,
@@ -21,6 +22,10 @@ export function mlpLipschitz(
   tf.tidy(() => {
     for (const { weight, factors } of mlpLayers(options, net.variables)) {
       const norm = largestSingularValue(weight);
+      if (factors && factors.shape[0] < numSteps)
+        throw new Error(
+          `mlpLipschitz: numSteps is ${numSteps}, expected at most ${factors.shape[0]}, the timeFactors of the net.`,
+        );
       const largest = factors?.abs().max(1).dataSync();
       for (let t = 1; t <= numSteps; t++) bound[t] *= norm * (largest ? largest[t - 1] : 1);
     }

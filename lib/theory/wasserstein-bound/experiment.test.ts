@@ -110,6 +110,7 @@ test("a certified L_s is above its lower estimate, and usable in the bound", () 
   ];
   for (let t = 1; t <= 10; t++) assert.ok(low[t] < high[t] && Number.isFinite(high[t]));
   assert.throws(() => certifiedScoreLipschitz(new Float64Array(3), schedule), /3 entries, expected 11/);
+  assert.throws(() => mlpLipschitz(net, options, 11), /numSteps is 11, expected at most 10, the timeFactors/);
   grid.dispose();
   net.dispose();
 });

@@ -43,7 +43,7 @@ export interface GaussianOutcome {
  * Integrates dM/dt = −aM − g²s̄ and dS/dt = −2aS + 2g²(1+δ)S/v − g² from T to 0 (Runge and Kutta's fourth order), with
  * s̄ = −(1+δ)(M − signal·m)/v + e and v = signal²s² + noise2, and sets the bound beside W2² = (M_0−m)² + D(√S_0−s)².
  * Here L_s = −(1+δ)/v and b = δ²D/v + e², exactly. Throws unless std and the start's variance are positive and the rest
- * are numbers.
+ * are numbers, and where the steps are too long for equations so stiff.
  */
 export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
   const { sde, dims = 1, mean, std, scale = 0, bias = () => 0, steps = 2000 } = given;
@@ -65,7 +65,6 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
     return [-a * M - g2 * score, -2 * a * S + 2 * g2 * gain * S - g2];
   };
   const times = gridOf(sde, std ** 2, steps);
-  const [M, S] = integrateDown(velocity, [start.mean, start.variance], times);
   const distance = (m1: number, v1: number, m2: number, v2: number) =>
     Math.sqrt((m1 - m2) ** 2 + dims * (Math.sqrt(v1) - Math.sqrt(v2)) ** 2);
   const parts: BoundFunctions = {
@@ -75,6 +74,12 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
     scoreError: (t) => (scale ** 2 * dims) / variance(t) + bias(t) ** 2,
   };
   const priorW2 = distance(start.mean, start.variance, sde.signal(sde.T) * mean, variance(sde.T));
+  const bound = wassersteinBoundOfFunctions(parts, times, priorW2);
+  const [M, S] = integrateDown(velocity, [start.mean, start.variance], times);
+  if (!(Number.isFinite(M) && S > 0 && S < Number.POSITIVE_INFINITY))
+    throw new Error(
+      `gaussianDynamics: ${steps} steps led to mean ${M} and variance ${S}, which no law has: they are too long for std ${std} and scale ${scale}. Use more steps.`,
+    );
   return {
     mean: M,
     variance: S,
@@ -87,7 +92,7 @@ export function gaussianDynamics(given: GaussianCase): GaussianOutcome {
       scoreError: times.map(parts.scoreError),
       priorW2,
     },
-    bound: wassersteinBoundOfFunctions(parts, times, priorW2),
+    bound,
   };
 }
 

@@ -126,13 +126,11 @@ export function matchingLoss(
  * I(x_0; x_t) in nats for x_t = signal·x_0 + N(0, noise2): h(x_t) − (D/2) ln(2πe·noise2). It grows like (D/2) ln(1/noise2)
  * for data with a density; for a finite set it tends to the entropy of its points. With λ = g², J_DSM − J_SM over [τ, T]
  * is I(x_0; x_τ) − I(x_0; x_T). Closed form for a Gaussian, else quadrature.
+ * Throws unless noise2 is above 0 and the signal finite.
  */
 export function mutualInformation(data: Distribution, channel: { signal: number; noise2: number }): number {
   const { signal, noise2 } = channel;
-  if (!(noise2 > 0))
-    throw new Error(
-      `mutualInformation: noise2 is ${noise2}, expected a variance above 0; at 0 it is infinite.`,
-    );
+  if (!(noise2 > 0)) throw new Error(`mutualInformation: noise2 is ${noise2}, expected a variance above 0.`);
   if (!Number.isFinite(signal))
     throw new Error(`mutualInformation: signal is ${signal}, expected a finite factor.`);
   if (data.components.length === 1) return gaussianInformation(data.components[0].variances, channel);

@@ -84,14 +84,18 @@ export function simulateReverse(
     throw new Error(`simulateReverse: end is ${end}, expected a time from 0 to ${sde.T}.`);
   const h = (sde.T - end) / steps;
   let x = start.clone();
-  for (let i = 0; i < steps; i++) {
-    const t = sde.T - i * h;
-    const from = x;
-    x = tf.tidy(() => {
+  const step = (from: tf.Tensor2D, t: number) =>
+    tf.tidy(() => {
       const gained = from.mul(h * sde.driftRate(t)).add(score(from, t).mul(h * sde.g2(t)));
       return from.add(gained).add(rng.normal(from.shape).mul(Math.sqrt(h * sde.g2(t)))) as tf.Tensor2D;
     });
-    from.dispose();
+  for (let i = 0; i < steps; i++) {
+    const from = x;
+    try {
+      x = step(from, sde.T - i * h);
+    } finally {
+      from.dispose();
+    }
   }
   return x;
 }
