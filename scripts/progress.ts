@@ -12,6 +12,11 @@ export function showLine(text: string, last = false): void {
   }
 }
 
+/** Writes a line that stays, below what is shown. */
+export function showNote(text: string): void {
+  process.stderr.write(`${isTerminal ? "\n" : ""}${text}\n`);
+}
+
 /** `████···· 40/100  text  3:20 left`, on the present line. */
 export function showBar(done: number, total: number, text: string, secondsLeft: number): void {
   const left = `${Math.floor(secondsLeft / 60)}:${String(Math.floor(secondsLeft % 60)).padStart(2, "0")}`;

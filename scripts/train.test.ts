@@ -16,6 +16,7 @@ import { loadCheckpoint, runConfig } from "../lib/training";
 import { curveOf } from "./export";
 import { experiments, readConfig } from "./train/configurations";
 import { openFolder, readStarts } from "./train/folder";
+import { learningWatch } from "./train/learning";
 import { parseArguments, requestOf } from "./train/request";
 
 const folder = mkdtempSync(join(tmpdir(), "lower-bound-train-"));
@@ -200,6 +201,32 @@ describe("npm run train", () => {
       /^train: the loss is (NaN|Infinity) at step \d+, in (the terms L_\{t−1\} of all 2|L_\d+ \(t = \d+\).*: 1 of 2) examples.* No checkpoint was written yet\.$/,
     );
     assert.ok(!existsSync(checkpointFile("wild")));
+  });
+
+  test("a net that answers no better than an untrained one is told of, before and after a resume", async () => {
+    const losses = (count: number, loss: number) => new Array<number>(count).fill(loss);
+    const told = (watch: ReturnType<typeof learningWatch>, values: number[]) =>
+      values.flatMap((loss, i) => (watch(loss) ? [i + 1] : []));
+    const watch = learningWatch();
+    assert.deepEqual(
+      told(watch, [...losses(100, 1), ...losses(1000, 0.9), ...losses(1000, 1.1)]),
+      [1600, 2100],
+    );
+    const resumed = learningWatch([...losses(100, 1), ...losses(1300, 0.9)]);
+    assert.deepEqual(told(resumed, [...losses(200, 0.9), ...losses(500, 1.1)]), [700]);
+    // A rate that rises until it ruins the net: losses are small at first, then large.
+    const dead = configFile("dead", {
+      learningRate: 1e4,
+      warmupSteps: 600,
+      clipNorm: 1e30,
+      decaySteps: null,
+    });
+    const ended = await command("train", tiny("dead", 600, "--config", dead));
+    assert.equal(ended.code, 0, ended.errors);
+    assert.match(
+      ended.errors,
+      /^The mean loss of steps 101 to 600 is .*, above the .* of the first 100: the net/m,
+    );
   });
 
   test("every configuration that comes with the project is whole, and can be built", () => {

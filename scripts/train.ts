@@ -22,9 +22,10 @@ import {
   trainer,
 } from "../lib/training";
 import { thousands } from "./markdown";
-import { interruption, runMain, showBar, showLine, statusOf } from "./progress";
-import { addMetric, checkpointPath, openFolder } from "./train/folder";
+import { interruption, runMain, showBar, showLine, showNote, statusOf } from "./progress";
+import { addMetric, checkpointPath, openFolder, readMetrics } from "./train/folder";
 import { loadImages, markOf } from "./train/images";
+import { learningWatch } from "./train/learning";
 import { parseArguments, type Request, requestOf, USAGE } from "./train/request";
 
 /** The trainer at its first or next step. */
@@ -67,6 +68,7 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
   const save = () => saveCheckpoint(path, checkpointOf(training, config));
   const signal = interruption("finishing this step and saving");
   const average = smoothed();
+  const doubt = learningWatch(readMetrics(out).map(({ loss }) => loss));
   let saved = performance.now();
   let last = saved;
   try {
@@ -77,6 +79,8 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
       last = now;
       const rate = `${progress.examplesPerSecond.toFixed(1)} images/s`;
       showBar(step, config.steps, `loss ${average(loss).toFixed(4)}  ${rate}`, progress.secondsLeft);
+      const doubted = doubt(loss);
+      if (doubted) showNote(doubted);
       if (now - saved < 1000 * checkpointSeconds) continue;
       save();
       saved = performance.now();
