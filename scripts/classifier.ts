@@ -2,8 +2,8 @@
  * @file `npm run classifier -- [cifar10|mnist] --data DIR [--resume]`: trains the classifier whose features
  * `npm run evaluate` uses, and says how many test images it tells right. `--export FILE` writes its weights in half precision.
  *
- * The run's folder holds the last two checkpoints, and in `metrics.jsonl` the mean loss of every hundred steps and the
- * accuracy after every epoch.
+ * The run's folder holds the last two checkpoints, and in `metrics.jsonl` the loss of each step and the accuracy after
+ * every epoch.
  */
 import "./engine";
 
@@ -36,7 +36,8 @@ import { checkTestImages } from "./train/images";
 
 const VALUES = ["data", "epochs", "out", "export", "checkpoint-every"] as const;
 const FLAGS = ["resume", "help"] as const;
-const METRIC_STEPS = 100;
+/** The bar shows the mean loss of so many steps. */
+const SHOWN_STEPS = 100;
 
 const USAGE = `npm run classifier -- [${IMAGE_DATA.join("|")}] [options]
 
@@ -65,6 +66,10 @@ const folderOf = (options: Given, data: ImageData): string =>
 
 async function prepare(options: Given, data: ImageData, out: string): Promise<Run> {
   const path = checkpointPath(out);
+  if (options.flag("resume") && !existsSync(path))
+    throw new Error(
+      `${out} holds no checkpoint to go on from. Leave --resume out, or name the run's folder with --out.`,
+    );
   const from = options.flag("resume") ? loadCheckpoint(path) : null;
   if (!from && existsSync(path))
     throw new Error(`${out} holds a run already. Go on with --resume, or choose another --out.`);
@@ -100,11 +105,11 @@ async function train(
   let losses: number[] = [];
   let shown = 0;
   for await (const { step, loss, secondsLeft } of run(training, { until: training.steps, signal })) {
+    note({ step, loss });
     losses.push(loss);
-    if (step % METRIC_STEPS === 0) {
+    if (step % SHOWN_STEPS === 0) {
       shown = losses.reduce((sum, value) => sum + value, 0) / losses.length;
       losses = [];
-      note({ step, loss: shown });
     }
     showBar(step, training.steps, `loss ${shown.toFixed(3)}`, secondsLeft);
     if (step % stepsPerEpoch === 0)

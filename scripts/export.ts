@@ -63,7 +63,7 @@ function aboutOf(
     bytes: statSync(path).size,
     mark: fileMark(path),
     loss: curve.loss[curve.loss.length - 1],
-    starts: readStarts(run),
+    starts: readStarts(run).filter((start) => start.step < step), // a later one is of none of these weights
   };
 }
 

@@ -58,8 +58,8 @@ async function main(): Promise<void> {
   const request = parseRequest(process.argv.slice(2));
   if (request === "help") return console.log(USAGE);
   const start = performance.now();
+  mkdirSync(dirname(request.out), { recursive: true }); // now, not after all is drawn
   const png = await draw(request);
-  mkdirSync(dirname(request.out), { recursive: true });
   writeWhole(request.out, png);
   console.log(`${request.out} in ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }

@@ -41,7 +41,8 @@ async function runJupyterLab(given) {
     env: jupyterEnvironment(at),
     stdio: ["ignore", "inherit", "inherit"],
   });
-  const ended = new Promise((done) => server.on("close", (code) => done(code ?? 0)));
+  /** @type {Promise<{ code: number | null, signal: NodeJS.Signals | null }>} */
+  const ended = new Promise((done) => server.on("close", (code, signal) => done({ code, signal })));
   let stopping = false;
   const stop = () => {
     if (!stopping) setTimeout(() => server.kill("SIGKILL"), PATIENCE_MS).unref();
@@ -55,8 +56,10 @@ async function runJupyterLab(given) {
     const notebook = args.findLast((argument) => argument.endsWith(".ipynb"));
     console.log(`\nLower Bound is open at\n\n    ${addressOf(info, notebook)}\n\nCtrl-C here ends it.\n`);
   }
-  const code = await ended;
-  return stopping ? 0 : code;
+  const { code, signal } = await ended;
+  if (stopping) return 0;
+  if (signal) console.error(`JupyterLab was ended by ${signal}, as where memory is short.`);
+  return code ?? 1;
 }
 
 async function main() {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import {
+  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -181,7 +182,7 @@ describe("npm run train", () => {
     assert.equal(full.code, 1);
     const message = full.errors.split("\n").find((line) => line.startsWith("train: ")) ?? full.errors;
     assert.match(message, /could not be written \(E.*\); the last checkpoint is as it was\. Make room/);
-    assert.match(message, /The last checkpoint is .*checkpoint\.safetensors\.$/);
+    assert.match(message, /--resume goes on from the last checkpoint, .*checkpoint\.safetensors\.$/);
     assert.deepEqual(readFileSync(checkpointFile("parts")), before);
     const left = readdirSync(join(folder, "parts")).filter((name) => name.endsWith(".partial"));
     assert.deepEqual(left, []);
@@ -261,6 +262,12 @@ describe("npm run train", () => {
 
   test("what is exported opens with its curve and how it was made", async () => {
     const out = join(folder, "shipped");
+    const later = {
+      ...linesOf("whole", "starts.jsonl")[0],
+      step: 5,
+      machine: "another, after these weights",
+    };
+    appendFileSync(join(folder, "whole/starts.jsonl"), `${JSON.stringify(later)}\n`);
     const ended = await command("export", ["--run", join(folder, "whole"), "--out", out, "--points", "2"]);
     assert.equal(ended.code, 0, ended.errors);
     assert.deepEqual(readdirSync(out).sort(), [

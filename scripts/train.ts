@@ -87,7 +87,9 @@ async function trainUntil(training: Trainer, { out, config, checkpointSeconds }:
     }
     save();
   } catch (error) {
-    const kept = existsSync(path) ? `The last checkpoint is ${path}.` : "No checkpoint was written yet.";
+    const kept = existsSync(path)
+      ? `--resume goes on from the last checkpoint, ${path}.`
+      : "No checkpoint was written yet.";
     throw new Error(`${(error as Error).message} ${kept}`, { cause: error });
   }
   console.log(`\n${training.done} steps; checkpoint: ${path}`);

@@ -82,8 +82,9 @@ export function kernelReport({ results, kernels }: Pick<KernelFigures, "results"
 }
 
 export function soakReport({ cells, earlyMs, lateMs, memory }: Soak): string {
-  const megabytes = memory.map((one) => one.toFixed(0)).join(" ");
-  return `ours, ${cells} cells in one kernel: median ${earlyMs.toFixed(0)} ms in the second tenth, ${lateMs.toFixed(0)} ms in the last; MB after each tenth: ${megabytes}`;
+  const megabytes =
+    memory.length > 0 ? `; MB after each tenth: ${memory.map((one) => one.toFixed(0)).join(" ")}` : "";
+  return `ours, ${cells} cells in one kernel: median ${earlyMs.toFixed(0)} ms in the second tenth, ${lateMs.toFixed(0)} ms in the last${megabytes}`;
 }
 
 /** Whether so much else ran that only ratios mean something. */
@@ -126,9 +127,9 @@ export function kernelMarkdown({ machine, kernels, results, soak }: KernelFigure
 }
 
 function soakMarkdown({ cells, earlyMs, lateMs, memory }: Soak): string {
-  const megabytes = memory.map((one) => one.toFixed(0));
-  const list = `${megabytes.slice(0, -1).join(", ")} and ${megabytes.at(-1)}`;
-  return `A soak of ${cells} cells in one kernel, each with a tensor and a printed line: median ${earlyMs.toFixed(0)} ms in the second tenth, ${lateMs.toFixed(0)} ms in the last; kernel and language server together ${list} MB after each tenth.`;
+  const megabytes = memory.map((one) => one.toFixed(0)).join(", ");
+  const list = megabytes && `; kernel and language server together ${megabytes} MB after each tenth`; // no system but Linux tells
+  return `A soak of ${cells} cells in one kernel, each with a tensor and a printed line: median ${earlyMs.toFixed(0)} ms in the second tenth, ${lateMs.toFixed(0)} ms in the last${list}.`;
 }
 
 const MARKS = ["<!-- npm run bench -- kernel --readme writes this -->", "<!-- up to here -->"] as const;

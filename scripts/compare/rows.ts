@@ -78,9 +78,10 @@ function evaluatedAlike(rows: SweepRow[], way: (row: SweepRow) => string = wayOf
 /** How a row was evaluated; what a net draws that knows no classes is beside what others draw of each as they learned it. */
 function wayOf({ evaluation: { samples, sampler, seed, rows, bits } }: SweepRow): string {
   const { images, parts, draws, clip } = bits;
+  const asLearned = `, ${inTurn(1)}`;
   return [
     `n = ${samples.n}, ${samples.extractor}, ${samples.reference}, k = ${samples.precisionRecall.samples.k}`,
-    `${sampler.replace(`, ${inTurn(1)}`, "")}, seed ${seed}`,
+    `${sampler.endsWith(asLearned) ? sampler.slice(0, -asLearned.length) : sampler}, seed ${seed}`,
     `${images} images, ${rows} at once, of ${parts.length} parts and ${draws} draws, x̂0 ${clip ? "clipped" : "as it is"}`,
   ].join("; ");
 }

@@ -138,7 +138,7 @@ export function sweepColumns(summaries: readonly SweepSummary[]): Record<string,
 export function sweepTitle(rows: readonly SweepRow[]): string {
   const [{ config, evaluation }] = rows;
   const seeds = new Set(rows.map((row) => row.config.seed)).size;
-  return `${thousands(evaluation.step)} steps of ${config.batchSize} images each; ${measuredAs(evaluation)}, ± over ${seeds > 1 ? "images and seeds, all others over seeds" : "images"}`;
+  return `${thousands(evaluation.step)} steps of ${config.batchSize} images each; ${measuredAs(evaluation)}, ± over ${seeds > 1 ? "images and seeds, of KID over samples and seeds, of FID over seeds" : "images"}`;
 }
 
 /** How a model was measured, its floor with it, in one line. */

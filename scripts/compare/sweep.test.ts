@@ -194,6 +194,12 @@ test("the learning rate may differ, and is then told", () => {
     ["0.0005", "0.0001"],
   );
   assert.match(sweepReading(mixed), /the learning rate where the table has several/);
+  const sampler = "ddim, 50 steps, its classes in turn, guidance 1.5";
+  const guided = { ...second, evaluation: { ...second.evaluation, sampler } };
+  assert.throws(
+    () => comparable([first, guided]),
+    /was evaluated as .*50 steps, its classes in turn, guidance 1\.5, seed/,
+  );
 });
 
 test("what cannot be compared is refused in one line", () => {

@@ -79,9 +79,10 @@ function runCommand(script: "train" | "evaluate", args: string[], signal: AbortS
   const pass = () => process.platform !== "win32" && child.kill(signal.reason as NodeJS.Signals);
   signal.addEventListener("abort", pass, { once: true });
   return new Promise((resolve, reject) =>
-    child.on("close", (code) => {
+    child.on("close", (code, ending) => {
       signal.removeEventListener("abort", pass);
       if (signal.aborted) reject(new Interrupted(script));
+      else if (ending) reject(new Error(`${script} was ended by ${ending}, as where memory is short.`));
       else if (code !== 0) reject(new Error(`${script} ended with code ${code}; its reason stands above.`));
       else resolve();
     }),

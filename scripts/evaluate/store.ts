@@ -69,7 +69,7 @@ export function openStore(out: string, request: Record<string, unknown>): Store 
   );
   if (differs)
     throw new Error(
-      `${out} holds an evaluation with ${differs} ${JSON.stringify(state.request[differs])}, asked for is ${JSON.stringify(request[differs])}. Choose another --out, or remove that folder.`,
+      `${out} holds an evaluation with ${differs} ${JSON.stringify(state.request[differs])}, asked for is ${JSON.stringify(request[differs])}. Measure it into another folder, or remove this one.`,
     );
   mkdirSync(out, { recursive: true });
   const save = () => writeWhole(path, JSON.stringify(state));

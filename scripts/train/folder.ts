@@ -68,10 +68,9 @@ export function addLine(path: string, line: object): void {
   try {
     appendFileSync(path, asLines([line]));
   } catch (error) {
-    throw new Error(
-      `${path} could not be written (${(error as Error).message}). Make room, and go on with --resume.`,
-      { cause: error },
-    );
+    throw new Error(`${path} could not be written (${(error as Error).message}). Make room.`, {
+      cause: error,
+    });
   }
 }
 
