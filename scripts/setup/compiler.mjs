@@ -2,8 +2,8 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { SetupError } from "./errors.mjs";
-import { ask } from "./process.mjs";
-import { runPip } from "./python.mjs";
+import { ask, kindOfTrouble } from "./process.mjs";
+import { pipFailure, runPip } from "./python.mjs";
 import { hashOf, isStamped, writeJson } from "./stamp.mjs";
 
 /** @typedef {import("./layout.mjs").Layout} Layout */
@@ -52,7 +52,9 @@ async function installZig(at) {
       "-r",
       lock,
     ];
-    const { ok } = await runPip(at, [...flags, "--target", partial], log);
+    const { ok, output } = await runPip(at, [...flags, "--target", partial], log);
+    if (!ok && ["hash", "disk"].includes(kindOfTrouble(output)))
+      throw pipFailure(output, "zig's C++ compiler", log, "then npm run setup");
     if (!ok)
       throw new SetupError(
         "no C++ compiler found, and zig could not be downloaded in its place",

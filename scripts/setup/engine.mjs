@@ -374,7 +374,7 @@ async function makeNative(at, name, tell) {
 /**
  * Makes every engine that can be made, best first, until one on the CPU is there. Throws nothing but what is
  * beyond repair: a failed engine is recorded, and the next one tried. After a file that was not the locked one no engine
- * is tried whose files are not locked.
+ * is tried whose files are not locked. An addon of other sources than the present ones goes, also where it is not made anew.
  * @param {Layout} at
  * @param {{ gpu?: boolean }} wishes
  * @param {(text: string) => void} tell
@@ -382,6 +382,10 @@ async function makeNative(at, name, tell) {
  */
 export async function installEngine(at, { gpu = false }, tell) {
   const wantsCuda = gpu || (platformKey() === "linux-x64" && gpuName() !== undefined);
+  for (const name of /** @type {const} */ (["cuda", "cpu"])) {
+    const { addon } = paths(at, name);
+    if (!hasAddon(at, name)) for (const file of [addon, `${addon}.json`]) rmSync(file, { force: true });
+  }
   const log = join(at.logs, "engine-package.log");
   /** @type {["cpu" | "package", () => Promise<void>][]} */
   const engines = [

@@ -1,7 +1,7 @@
 /** @file What set-up says, and what it falls back to, when an engine cannot be made. */
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { findCompiler, getCompiler } from "./compiler.mjs";
@@ -79,6 +79,37 @@ test("after a file that was not the locked one nothing is downloaded that is not
   );
   assert.match(record?.failures[0].reason ?? "", /is not the one that was locked/);
   assert.equal(record?.engine, "js");
+});
+
+test("a compiler that was not the locked one counts as well, and one for which there is no room is told", async () => {
+  for (const [says, reason, altered] of [
+    [
+      "DO NOT MATCH THE HASHES",
+      /a downloaded file of zig's C\+\+ compiler is not the one that was locked/,
+      true,
+    ],
+    ["No space left on device", /the disk is full/, false],
+  ] as const) {
+    const at = projectWithPython(`case "$*" in *"import pip"*) exit 0;; *) echo "${says}"; exit 1;; esac`);
+    const work = withEnvironment({ PATH: fakePath({}), CXX: undefined }, () => getCompiler(at));
+    await assert.rejects(work, (error: SetupError) => {
+      assert.match(error.message, reason);
+      assert.equal(error.altered, altered);
+      return true;
+    });
+  }
+});
+
+test("an addon of other sources is not left to be loaded where it cannot be made anew", async () => {
+  const at = projectWithPython(NO_NETWORK);
+  const stale = ["cpu", "cuda"].map((name) => join(at.engine, name, "tfjs_binding.node"));
+  for (const addon of stale) {
+    mkdirSync(dirname(addon), { recursive: true });
+    writeFileSync(addon, "");
+    writeJson(`${addon}.json`, { hash: "of other sources" });
+  }
+  await withEnvironment({ PATH: fakePath({}) }, () => installEngine(at, {}, () => undefined));
+  assert.deepEqual(stale.filter(existsSync), []);
 });
 
 /** What set-up says in this project, in a process of its own: its Python fills an environment, and has no network. */
