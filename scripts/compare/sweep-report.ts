@@ -171,7 +171,7 @@ const isPublishedKind = ({ extractor, n }: Evaluation["samples"]): boolean =>
 /** What such a comparison says, and what it does not. */
 export const sweepReading = (rows: readonly SweepRow[]): string =>
   [
-    `Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted${ratesDiffer(rows) ? ", and the learning rate where the table has several: part of what it shows is then due to that" : ""}.`,
+    `Runs of a sweep share net, schedule, budget and, seed by seed, first weights, data, t and noise: what differs is what the network predicts and how its loss is weighted${ratesDiffer(rows) ? "; the learning rate differs as well, so part of what the table shows may be due to that" : ""}.`,
     "They tell which choices train at all, where over t each pays its bits, and how far each has come after this budget.",
     `They do not rank the choices for a training to the end, since early differences are differences of speed; one seed has no spread; ${isPublishedKind(rows[0].evaluation.samples) ? "and the published nets are many times as large" : "and no FID here can be set against a published one, which is of Inception-v3 and 50,000 samples of nets many times as large"}.`,
   ].join(" ");

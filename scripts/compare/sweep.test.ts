@@ -193,7 +193,7 @@ test("the learning rate may differ, and is then told", () => {
     sweepColumns(summarizeSweep(mixed)).map((line) => line["learning rate"]),
     ["0.0005", "0.0001"],
   );
-  assert.match(sweepReading(mixed), /the learning rate where the table has several/);
+  assert.match(sweepReading(mixed), /the learning rate differs as well/);
   const sampler = "ddim, 50 steps, its classes in turn, guidance 1.5";
   const guided = { ...second, evaluation: { ...second.evaluation, sampler } };
   assert.throws(
