@@ -120,7 +120,7 @@ describe("npm run evaluate", async () => {
     assert.equal(other.code, 1);
     assert.match(
       other.errors,
-      /whole holds an evaluation with seed 0, asked for is 9\. Choose another --out/,
+      /whole holds an evaluation with seed 0, asked for is 9\. Measure it into another folder/,
     );
   });
 
